@@ -1,0 +1,86 @@
+"""What people may tell us about themselves."""
+
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import PasswordResetForm as DjangoPasswordResetForm
+from django.contrib.auth.forms import UserCreationForm
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
+
+from service.accounts import tasks
+from service.accounts.models import Mail, Profile, User
+from service.accounts.pictures import reencode
+
+
+class SignUpForm(UserCreationForm):
+    class Meta:
+        model = User
+        fields = ("username", "email")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].required = True
+        self.fields["email"].widget.attrs["autocomplete"] = "email"
+        self.fields["username"].help_text = "Letters, digits and @ . + - _ only."
+
+    def sign_up(self) -> User | None:
+        """The new person, with profile and welcome mail; None, with an error on the form, if another was faster."""
+        try:
+            with transaction.atomic():
+                user: User = self.save()
+                Profile.objects.create(user=user)
+                Mail.objects.create(user=user, kind=Mail.Kind.WELCOME)
+                # Robust: without a broker the account is there all the same, and send_pending_mail sends later.
+                transaction.on_commit(partial(tasks.send_welcome_email.delay, user.pk), robust=True)
+        except IntegrityError:
+            self.add_error(None, "This username or e-mail address was taken a moment ago. Choose another.")
+            return None
+        return user
+
+
+class PasswordResetForm(DjangoPasswordResetForm):
+    def save(self, *, base_url: str) -> None:  # type: ignore[override] # the worker writes the mail
+        """Lets the worker write to everyone of that address who has a password."""
+        for user in self.get_users(self.cleaned_data["email"]):
+            with transaction.atomic():
+                mail = Mail.objects.create(user=user, kind=Mail.Kind.PASSWORD_RESET)
+                transaction.on_commit(partial(tasks.send_password_reset_email.delay, mail.pk, base_url), robust=True)
+
+
+class ProfileForm(forms.ModelForm):
+    picture = forms.FileField(
+        required=False,
+        help_text="JPEG, PNG or WebP, at most 2 MB.",
+        widget=forms.FileInput(attrs={"accept": "image/jpeg,image/png,image/webp"}),
+    )
+    remove_picture = forms.BooleanField(required=False)
+
+    class Meta:
+        model = Profile
+        fields = ("display_name", "picture")
+
+    def clean_picture(self) -> Any:
+        picture = self.cleaned_data["picture"]
+        if not isinstance(picture, UploadedFile):
+            return picture
+        return reencode(picture)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("remove_picture"):
+            if "picture" in self.changed_data:
+                raise ValidationError("Choose a new picture or remove the old one, not both.")
+            cleaned["picture"] = ""
+        return cleaned
+
+    def save(self, commit: bool = True) -> Profile:
+        """Stores the profile; the old picture goes when the new one is certain."""
+        former = Profile.objects.get(pk=self.instance.pk).picture
+        with transaction.atomic():
+            profile: Profile = super().save(commit)
+            if former and former.name != profile.picture.name:
+                transaction.on_commit(partial(former.storage.delete, former.name), robust=True)
+        return profile

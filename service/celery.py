@@ -1,0 +1,20 @@
+"""The Celery application: `celery -A service worker`, `celery -A service beat`."""
+
+import os
+import sys
+
+from celery import Celery
+
+from service.operations import multiprocess
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
+
+# Before anything makes a metric. The two that serve measure; `celery inspect`, typed by a person, does not.
+multiprocess.share(next((role for role in ("worker", "beat") if role in sys.argv[1:]), None))
+
+from service.operations.worker import Heartbeat, TracedTask  # noqa: E402
+
+app = Celery("service", task_cls=TracedTask)
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["worker"].add(Heartbeat)

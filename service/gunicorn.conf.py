@@ -1,0 +1,35 @@
+"""Gunicorn's settings: `gunicorn --config service/gunicorn.conf.py service.wsgi:application`."""
+
+import os
+from pathlib import Path
+
+from service import environment
+from service.operations import multiprocess
+
+multiprocess.share("web")  # before anything makes a metric
+
+from service.operations.cpus import available_cpus  # noqa: E402
+from service.operations.logging import configure_logging  # noqa: E402
+from service.operations.server import child_exit, post_fork, pre_fork  # noqa: E402, F401 # hooks
+
+bind = [environment.text("GUNICORN_BIND", default="127.0.0.1:8000")]
+if health_bind := environment.text("GUNICORN_HEALTH_BIND", default=""):
+    bind.append(health_bind)
+worker_class = "service.operations.server.Worker"
+workers = environment.integer("WEB_CONCURRENCY", default=available_cpus(), minimum=1)
+threads = environment.integer("GUNICORN_THREADS", default=4, minimum=1)
+timeout = environment.integer("GUNICORN_TIMEOUT", default=30, minimum=1)
+graceful_timeout = environment.integer("GUNICORN_GRACEFUL_TIMEOUT", default=30, minimum=1)
+# Longer than nginx keeps its connections (60 s), so that none is closed under a request.
+keepalive = 75
+# Bounds what a leak can take; the jitter keeps the workers from ending together.
+max_requests = environment.integer("GUNICORN_MAX_REQUESTS", default=10_000)
+max_requests_jitter = max_requests // 10
+preload_app = True
+# nginx, of another user and the same group, connects to the socket.
+umask = 0o007
+# A heartbeat on a disk blocks when the disk does.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 # no file stays there
+control_socket_disable = True
+logconfig_dict = configure_logging()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")

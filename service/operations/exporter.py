@@ -1,0 +1,34 @@
+"""Serves the metric files of PROMETHEUS_MULTIPROC_DIR at METRICS_PORT (default 8002): `python -m …exporter`.
+
+A process of its own, so that a scrape needs no thread of the service; without Django, so that it is small.
+"""
+
+import os
+import signal
+import threading
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+
+def main() -> None:
+    """Runs until SIGTERM or SIGINT; SystemExit with the remedy where the folder is missing."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    port = os.environ.get("METRICS_PORT", "8002")
+    if not port.isdecimal():
+        raise SystemExit("METRICS_PORT is not a port number.")
+    if not os.path.isdir(folder):
+        raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not a folder. Name the one that the service writes to.")
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server, thread = start_http_server(int(port), os.environ.get("METRICS_HOST", "0.0.0.0"), registry)  # noqa: S104 # a pod's own port
+    stop.wait()
+    server.shutdown()
+    thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What Gunicorn is told to do around the application; `service/gunicorn.conf.py` names these."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+from django.core.cache import caches
+from django.db import connections
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from service.operations import multiprocess
+
+# A probe is quick or waits for one check, so a few threads serve every prober.
+HEALTH_THREADS = 4
+
+
+class Worker(ThreadWorker):
+    """gthread whose last listener, where GUNICORN_HEALTH_BIND is set, has threads of its own.
+
+    So the kubelet gets its answer while every thread that serves requests is busy: a slow database
+    must not turn into a restart (mozmeao/infra#660).
+    """
+
+    def init_process(self) -> None:
+        from service.operations import metrics  # after the fork's slot is known
+
+        self.health_pool = ThreadPoolExecutor(max_workers=HEALTH_THREADS, thread_name_prefix="health")
+        self.health_address = self.sockets[-1].getsockname() if len(self.sockets) > 1 else None
+        self.busy = metrics.THREADS_BUSY
+        self.busy.set(0)
+        metrics.THREADS.set(self.cfg.threads)
+        super().init_process()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        if conn.server != self.health_address:
+            super().enqueue_req(conn)
+            return
+        future = self.health_pool.submit(super().handle, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def handle(self, conn: TConn) -> Any:
+        with self.busy.track_inprogress():
+            return super().handle(conn)
+
+
+def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
+    """Gives the worker the lowest free slot, and the fork no connection of its parent's."""
+    taken = {other.slot for other in arbiter.WORKERS.values()}
+    worker.slot = next(slot for number in count() if (slot := f"web-{number}") not in taken)
+    connections.close_all()
+    caches.close_all()
+
+
+def post_fork(arbiter: Arbiter, worker: Worker) -> None:
+    multiprocess.take(worker.slot)
+
+
+def child_exit(arbiter: Arbiter, worker: Worker) -> None:
+    multiprocess.release(worker.slot)

@@ -1,0 +1,77 @@
+"""The figures of a UTC day: counted, stored once, read from the cache."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from service.accounts.models import Login, Mail, User
+from service.reports.models import DailyReport, SessionCleanup
+
+FIGURES = ("sign_ups", "logins", "mails_sent", "mails_failed", "sessions_removed")
+SHOWN_DAYS = 30
+CACHED_SECONDS = 24 * 60 * 60
+
+
+def today() -> date:
+    return timezone.now().astimezone(UTC).date()
+
+
+def count(day: date) -> dict[str, int]:
+    """The figures of the day as they stand now."""
+    begin = datetime.combine(day, datetime.min.time(), tzinfo=UTC)
+    within = (begin, begin + timedelta(days=1) - timedelta.resolution)
+    mails = Mail.objects.filter(changed_at__range=within)
+    cleanup = SessionCleanup.objects.filter(day=day).first()
+    return {
+        "sign_ups": User.objects.filter(date_joined__range=within).count(),
+        "logins": Login.objects.filter(at__range=within).count(),
+        "mails_sent": mails.filter(state=Mail.State.SENT).count(),
+        "mails_failed": mails.filter(state=Mail.State.FAILED).count(),
+        "sessions_removed": cleanup.removed if cleanup else 0,
+    }
+
+
+def generate(day: date) -> tuple[DailyReport, bool]:
+    """The day's report and whether it was this call that made it; ValueError for a day that isn't over."""
+    if day >= today():
+        raise ValueError(f"{day} is not over (UTC).")
+    report, created = DailyReport.objects.get_or_create(day=day, defaults=count(day))
+    if created:
+        cache.delete(_key(today()))
+    return report, created
+
+
+def missing_days() -> list[date]:
+    """Yesterday, and the days before it since the last report, but none that the page wouldn't show."""
+    yesterday = today() - timedelta(days=1)
+    last = DailyReport.objects.values_list("day", flat=True).first() or yesterday - timedelta(days=1)
+    first = max(last + timedelta(days=1), today() - timedelta(days=SHOWN_DAYS))
+    return [first + timedelta(days=number) for number in range((yesterday - first).days + 1)]
+
+
+def latest() -> Sequence[DailyReport]:
+    """The reports of the last SHOWN_DAYS, newest first; cached for a day or until there is a new one."""
+    key = _key(today())
+    reports: list[DailyReport] | None = cache.get(key)
+    if reports is None:
+        reports = list(DailyReport.objects.filter(day__gte=today() - timedelta(days=SHOWN_DAYS)))
+        cache.set(key, reports, CACHED_SECONDS)
+    return reports
+
+
+def remove_expired_sessions() -> int:
+    """How many there were. Removed and counted in one transaction: run twice, each counts once."""
+    with transaction.atomic():
+        removed, _ = Session.objects.filter(expire_date__lt=timezone.now()).delete()
+        SessionCleanup.objects.get_or_create(day=today())
+        SessionCleanup.objects.filter(day=today()).update(removed=F("removed") + removed)
+    return removed
+
+
+def _key(day: date) -> str:
+    return f"daily-reports:{day}"

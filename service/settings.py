@@ -1,0 +1,231 @@
+"""The settings, all of them, from the environment. `.env.example` lists the variables."""
+
+from pathlib import Path
+from typing import Any
+
+from celery.schedules import crontab
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service import environment
+from service.operations.logging import configure_logging
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- what the process is -------------------------------------------------------------------------
+
+DEBUG = environment.boolean("DEBUG", default=False)
+SECRET_KEY = environment.secret("SECRET_KEY", length=50)
+SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS")
+ALLOWED_HOSTS = environment.words("DJANGO_ALLOWED_HOSTS")
+if not (ALLOWED_HOSTS or DEBUG):
+    raise ImproperlyConfigured("DJANGO_ALLOWED_HOSTS is not set. Name the hosts, separated by commas.")
+
+ROOT_URLCONF = "service.urls"
+WSGI_APPLICATION = "service.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+INSTALLED_APPS = [
+    "service.operations",  # first, so that its `migrate` is the one
+    "service.accounts",
+    "service.reports",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+]
+
+MIDDLEWARE = [
+    "service.operations.middleware.refuse_unknown_methods",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "service.operations.middleware.request_context",
+    "service.operations.middleware.limit_body",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "service.operations.middleware.htmx_redirects",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "service/templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- the database --------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": environment.env.db_url_config(environment.url("DATABASE_URL", ("postgres", "postgresql")))
+    | {
+        "ENGINE": "django_prometheus.db.backends.postgresql",
+        # A connection for each thread stays open; a broken one is noticed before it is used.
+        "CONN_MAX_AGE": environment.integer("DATABASE_CONN_MAX_AGE", default=600),
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+if not DATABASES["default"]["NAME"]:
+    raise ImproperlyConfigured("DATABASE_URL names no database. Write its name behind the port: …:5432/name")
+# A server that is gone is noticed in seconds instead of the kernel's fifteen minutes.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+} | DATABASES["default"].get("OPTIONS", {})
+
+# --- cache, sessions, tasks ----------------------------------------------------------------------
+
+REDIS_URL = environment.url("REDIS_URL", ("redis", "rediss"))
+CACHES = {
+    "default": {
+        "BACKEND": "django_prometheus.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {
+            # Without a cache the service is slower, not down.
+            "IGNORE_EXCEPTIONS": True,
+            "LOG_IGNORED_EXCEPTIONS": True,
+            "SOCKET_CONNECT_TIMEOUT": 0.5,
+            "SOCKET_TIMEOUT": 0.5,
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+        },
+    }
+}
+# In the database too, so that a flushed cache logs nobody out.
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+
+CELERY_BROKER_URL = environment.url("CELERY_BROKER_URL", ("redis", "rediss"), default=REDIS_URL)
+CELERY_RESULT_BACKEND = CELERY_BROKER_URL
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+# A task whose worker is killed runs again, so every task is idempotent.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Longest task 5 minutes; one that is not acknowledged after 10 has lost its worker.
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_connect_timeout": 1, "socket_timeout": 5}
+# A request waits at most a second for a broker that is gone.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+CELERY_BEAT_SCHEDULER = "service.operations.worker:Scheduler"
+CELERY_BEAT_SCHEDULE = {
+    "cleanup_expired_sessions": {
+        "task": "service.reports.tasks.cleanup_expired_sessions",
+        "schedule": crontab(hour="2", minute="0"),
+    },
+    "generate_daily_report": {
+        "task": "service.reports.tasks.generate_daily_report",
+        "schedule": crontab(hour="6", minute="0"),
+    },
+    "send_pending_mail": {
+        "task": "service.accounts.tasks.send_pending_mail",
+        "schedule": crontab(minute="*/10"),
+    },
+}
+
+# --- mail ----------------------------------------------------------------------------------------
+
+_mail = environment.env.email_url_config(environment.text("EMAIL_URL", default="consolemail://"))
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
+EMAIL_PORT = _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", default="webmaster@localhost")
+
+# --- static files and media ----------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "service/assets/dist"]
+MEDIA_URL = "/media/"
+MEDIA_ROOT = Path(environment.text("MEDIA_ROOT", default=str(BASE_DIR / "media")))
+AWS_STORAGE_BUCKET_NAME = environment.text("AWS_STORAGE_BUCKET_NAME", default="")
+AWS_S3_ENDPOINT_URL = environment.text("AWS_S3_ENDPOINT_URL", default="") or None
+AWS_S3_REGION_NAME = environment.text("AWS_S3_REGION_NAME", default="") or None
+AWS_S3_FILE_OVERWRITE = False
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "storages.backends.s3.S3Storage"
+        if AWS_STORAGE_BUCKET_NAME
+        else "django.core.files.storage.FileSystemStorage"
+    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+# The name holds a hash of the content, so it never means anything else.
+WHITENOISE_MAX_AGE = 3600
+# The folder that nginx serves at its internal location /accel/; empty where no nginx is in front.
+ACCEL_REDIRECT_ROOT = environment.text("ACCEL_REDIRECT_ROOT", default="")
+# What a request may weigh; a picture of 2 MB and its form fit.
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+# --- security ------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "accounts:profile"
+LOGOUT_REDIRECT_URL = "accounts:login"
+
+# Gunicorn believes X-Forwarded-Proto from nginx alone and says https in the WSGI environment.
+_https = environment.boolean("DJANGO_HTTPS", default=True)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", default=31_536_000) if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+_media_sources = [SELF, *([AWS_S3_ENDPOINT_URL or "https://*.amazonaws.com"] if AWS_STORAGE_BUCKET_NAME else [])]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": _media_sources,
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- logs ----------------------------------------------------------------------------------------
+
+LOGGING = configure_logging()
