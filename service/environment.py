@@ -4,6 +4,7 @@ django-environ parses the URLs; it takes any unknown word for a false boolean an
 those two are checked here. A value is never repeated in a message: it may hold a password.
 """
 
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -56,6 +57,17 @@ def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
             f" (schemes: {', '.join(schemes)}; special characters in a password percent-encoded)."
         )
     return value
+
+
+def mail(name: str, default: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings from a URL; ImproperlyConfigured for a scheme that isn't known."""
+    try:
+        config: dict[str, Any] = env.email_url_config(text(name, default))
+    except (ImproperlyConfigured, ValueError):
+        raise ImproperlyConfigured(
+            f"{name} is not a URL of the form smtp+tls://user:password@host:587, smtp://…, smtp+ssl://… or consolemail://"
+        ) from None
+    return config
 
 
 def secret(name: str, length: int) -> str:

@@ -152,7 +152,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- mail ----------------------------------------------------------------------------------------
 
-_mail = environment.env.email_url_config(environment.text("EMAIL_URL", default="consolemail://"))
+_mail = environment.mail("EMAIL_URL", default="consolemail://")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
 EMAIL_PORT = _mail["EMAIL_PORT"] or 25

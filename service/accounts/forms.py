@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from service.accounts import tasks
 from service.accounts.models import Mail, Profile, User
-from service.accounts.pictures import reencode
+from service.accounts.pictures import MAX_BYTES, reencode
 
 
 class SignUpForm(UserCreationForm):
@@ -54,7 +54,7 @@ class ProfileForm(forms.ModelForm):
     picture = forms.FileField(
         required=False,
         help_text="JPEG, PNG or WebP, at most 2 MB.",
-        widget=forms.FileInput(attrs={"accept": "image/jpeg,image/png,image/webp"}),
+        widget=forms.FileInput(attrs={"accept": "image/jpeg,image/png,image/webp", "data-max-bytes": MAX_BYTES}),
     )
     remove_picture = forms.BooleanField(required=False)
 

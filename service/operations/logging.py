@@ -38,7 +38,7 @@ def configure_logging() -> dict[str, Any]:
     renderers: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # locals hold passwords
     )
     return {
         "version": 1,
@@ -56,6 +56,8 @@ def configure_logging() -> dict[str, Any]:
             # Django's own handlers (the console of DEBUG, mail to the admins) would say things twice.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
+            # What 4xx it answers stands in `request`; an exception is said here, with its traceback.
+            "django.request": {"handlers": [], "level": logging.ERROR, "propagate": True},
             "gunicorn.error": {"handlers": [], "level": level, "propagate": True},
             # `request` of our middleware says what an access log says, with the request id and the user's.
             "gunicorn.access": {"handlers": [], "level": logging.CRITICAL, "propagate": False},

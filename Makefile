@@ -1,0 +1,56 @@
+# Every gate is a target, the same here and in CI; `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS = never
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types migrations unit integration browser coverage audit bench load
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+.venv/.installed: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.14")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "The venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv sync --frozen --quiet --inexact
+	@touch $@
+
+run: .venv/.installed ## Run the whole service: PORT=8000 make run
+	@$(BIN)/python -m embedded.run
+
+test: check coverage browser ## Everything: gates, unit and integration tests with coverage, browser tests
+
+check: lint types migrations ## The static gates
+
+lint: .venv/.installed ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.installed ## mypy, strict
+	$(BIN)/mypy
+
+migrations: .venv/.installed ## Migrations that are missing, and those that an old pod could not live with
+	$(BIN)/python -m tests.migrations
+
+unit: .venv/.installed ## Unit tests
+	$(BIN)/python -m pytest tests/unit
+
+integration: bundle ## Integration tests, on a real PostgreSQL and Valkey
+	$(BIN)/python -m pytest tests/integration
+
+browser: bundle ## Browser tests, against `make run`
+	$(BIN)/python -m pytest tests/browser
+
+coverage: bundle ## Unit and integration tests; fails under 95 % of service/ by branches
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest tests/unit tests/integration
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+audit: .venv/.installed ## Known vulnerabilities in the lock
+	$(BIN)/uv export --frozen --quiet --no-dev --no-emit-project --output-file .venv/requirements.txt
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement .venv/requirements.txt
+
+.PHONY: bundle
+bundle: .venv/.installed ## The front end: esbuild's bundle and the collected static files
+	@$(BIN)/python -m embedded.bundle

@@ -1,0 +1,33 @@
+"""Real servers for every test that asks for the database; unit tests start none."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from embedded.process import Server
+from tests import servers
+
+
+def pytest_configure() -> None:
+    import django  # the environment is set by now
+
+    django.setup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    server = servers.start_postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Server]:
+    server = servers.start_valkey()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres_server: Server, valkey_server: Server) -> None:
+    """pytest-django asks for this before it makes the test database."""

@@ -1,0 +1,40 @@
+"""A real PostgreSQL and a real Valkey for the tests, at addresses that are known before they start."""
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from embedded import postgres, valkey
+from embedded.process import Server, free_port
+
+DATA = Path(tempfile.mkdtemp(prefix="service-tests-"))
+atexit.register(shutil.rmtree, DATA, ignore_errors=True)
+
+POSTGRES, VALKEY = (DATA / "postgres", free_port()), (DATA / "valkey", free_port())
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "service.settings",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "DJANGO_ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
+    "DJANGO_HTTPS": "0",
+    "DATABASE_URL": postgres.url(*POSTGRES),
+    "REDIS_URL": valkey.url(*VALKEY),
+    "CELERY_BROKER_URL": valkey.url(*VALKEY).removesuffix("0") + "1",
+    "EMAIL_URL": "memorymail://",
+    "MEDIA_ROOT": str(DATA / "media"),
+    "LOG_FORMAT": "json",
+}
+# What the caller's shell has set for a run is not meant for the tests.
+for _name in ("DEBUG", "SECRET_KEY_FALLBACKS", "PROMETHEUS_MULTIPROC_DIR", "AWS_STORAGE_BUCKET_NAME", "ACCEL_REDIRECT_ROOT", "HEARTBEAT_FILE"):
+    os.environ.pop(_name, None)
+os.environ |= ENVIRONMENT
+
+
+def start_postgres() -> Server:
+    return postgres.start(*POSTGRES, durable=False)
+
+
+def start_valkey() -> Server:
+    return valkey.start(*VALKEY, durable=False)

@@ -1,0 +1,106 @@
+"""What the environment says wrongly is named, and never repeated."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from service import environment
+from tests import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("1", True), ("TRUE", True), ("yes", True), ("On", True), ("0", False), ("False", False), ("no", False), ("off", False)],
+)
+def test_a_boolean_is_one_of_eight_words(monkeypatch: pytest.MonkeyPatch, word: str, value: bool) -> None:
+    monkeypatch.setenv("FLAG", word)
+
+    assert environment.boolean("FLAG", default=not value) is value
+
+
+@pytest.mark.parametrize("value", ["postgres//nothing", "mysql://a@b/c", "postgres://a:b@host:port/name", "postgres:///name", "postgres://[::1/x", "x"])
+def test_a_url_of_another_form_is_refused_without_repeating_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ADDRESS", value)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^ADDRESS is not a URL of the form postgres://") as refusal:
+        environment.url("ADDRESS", ("postgres",))
+
+    assert value == "x" or value not in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "1.5", "0"])
+def test_a_number_that_is_none_or_too_small_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("NUMBER", value)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^NUMBER is not a whole number of at least 1\.$"):
+        environment.integer("NUMBER", default=4, minimum=1)
+
+
+def test_an_empty_variable_is_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBER", " ")
+
+    assert environment.integer("NUMBER", default=4) == 4
+
+
+def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
+    """`manage.py check` in an environment that is whole but for the changes."""
+    variables = {"PATH": os.environ["PATH"], **servers.ENVIRONMENT, **changes}
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={name: value for name, value in variables.items() if value is not None},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SECRET_KEY", None, "SECRET_KEY is not set."),
+        ("SECRET_KEY", "changeme" * 8, "SECRET_KEY is too short or a placeholder."),
+        ("SECRET_KEY", "short", "SECRET_KEY is too short or a placeholder."),
+        ("DEBUG", "maybe", "DEBUG is not a boolean."),
+        ("DJANGO_ALLOWED_HOSTS", None, "DJANGO_ALLOWED_HOSTS is not set."),
+        ("DATABASE_URL", None, "DATABASE_URL is not set."),
+        ("DATABASE_URL", "sqlite:///db.sqlite3", "DATABASE_URL is not a URL of the form postgres://"),
+        ("DATABASE_URL", "postgres://u:hunter2@host:5432/", "DATABASE_URL names no database."),
+        ("REDIS_URL", "http://127.0.0.1", "REDIS_URL is not a URL of the form redis://"),
+        ("CELERY_BROKER_URL", "amqp://127.0.0.1", "CELERY_BROKER_URL is not a URL of the form redis://"),
+        ("EMAIL_URL", "pigeon://loft", "EMAIL_URL is not"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is none of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT is none of json, console."),
+    ],
+)
+def test_a_start_half_configured_is_refused_and_names_the_variable(name: str, value: str | None, message: str) -> None:
+    result = start(**{name: value})
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(message)
+    assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_production_settings_are_clean_at_warning() -> None:
+    result = start(DJANGO_HTTPS=None, EMAIL_URL=None)
+
+    assert result.returncode == 0, result.stderr
+    assert "no issues" in result.stdout
+
+
+def test_every_variable_that_the_code_reads_stands_in_the_example() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
+    read = set(re.findall(r'(?:environment\.\w+|_one_of|environ\.get)\(\s*"([A-Z0-9_]+)"', code))
+
+    example = set(re.findall(r"^#? ?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    assert read - {"AWS_ACCESS_KEY_ID"} <= example
+    assert {"SECRET_KEY", "DATABASE_URL", "GUNICORN_BIND", "METRICS_PORT"} <= read

@@ -1,0 +1,114 @@
+"""What becomes a picture of ours, and what is refused with a message for the form."""
+
+import io
+import struct
+import zipfile
+import zlib
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
+
+from service.accounts import pictures
+
+
+def encode(form: str, size: tuple[int, int] = (40, 20), **options: object) -> bytes:
+    output = io.BytesIO()
+    Image.new("RGB", size, "teal").save(output, form, **options)  # type: ignore[arg-type]
+    return output.getvalue()
+
+
+def reencode(content: bytes) -> Image.Image:
+    return Image.open(pictures.reencode(SimpleUploadedFile("picture", content)))
+
+
+def refusal(content: bytes) -> str:
+    with pytest.raises(ValidationError) as refused:
+        pictures.reencode(SimpleUploadedFile("picture.png", content, content_type="image/png"))
+    return str(refused.value.message)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG whose header promises that many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_becomes_a_webp_of_the_same_shape(form: str) -> None:
+    picture = reencode(encode(form))
+
+    assert (picture.format, picture.size) == ("WEBP", (40, 20))
+
+
+def test_a_large_picture_is_made_smaller() -> None:
+    assert reencode(encode("JPEG", (2000, 1000))).size == (512, 256)
+
+
+def test_exif_is_dropped_and_its_rotation_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90°
+    exif[0x010E] = "where I live"
+
+    content = pictures.reencode(SimpleUploadedFile("picture", encode("JPEG", exif=exif))).read()
+
+    picture = Image.open(io.BytesIO(content))
+    assert (picture.size, len(picture.getexif())) == ((20, 40), 0)
+    assert b"where I live" not in content
+
+
+def test_transparency_is_kept() -> None:
+    output = io.BytesIO()
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(output, "PNG")
+
+    assert reencode(output.getvalue()).mode == "RGBA"
+
+
+def test_several_jpegs_in_a_row_are_a_phone_s_picture() -> None:
+    assert reencode(encode("JPEG") + encode("JPEG")).size == (40, 20)
+
+
+def test_padding_behind_a_picture_is_none_of_our_business() -> None:
+    assert reencode(encode("JPEG") + b"\0" * 64).size == (40, 20)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_polyglot_is_refused(form: str) -> None:
+    archive = io.BytesIO(encode(form))
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("index.html", "<script>alert(1)</script>")
+    assert zipfile.is_zipfile(archive)
+
+    assert refusal(archive.getvalue()) == "The file holds more than a picture. Save it again in an image editor."
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
+    assert refusal(png_of(6000, 6000)) == "The picture has more than 25 megapixels. Choose a smaller one."
+    assert refusal(png_of(60_000, 60_000)) == "The picture has too many pixels. Choose a smaller one."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+        b"GIF89a" + bytes(20),
+        b"",
+        b"\xff\xd8\xff",
+        encode("GIF"),
+        encode("JPEG")[:300],
+        encode("PNG")[:60],
+        encode("WEBP")[:40],
+    ],
+    ids=["svg", "gif-header", "empty", "jpeg-header", "gif", "half-jpeg", "half-png", "half-webp"],
+)
+def test_what_is_no_whole_jpeg_png_or_webp_is_refused(content: bytes) -> None:
+    assert refusal(content) == pictures.NOT_A_PICTURE
+
+
+def test_a_picture_of_more_than_2_mb_is_refused() -> None:
+    assert refusal(encode("PNG") + bytes(2 * 1024 * 1024)) == "The picture is larger than 2 MB. Choose a smaller one."

@@ -1,0 +1,31 @@
+"""What counts as pending."""
+
+import pytest
+from django.db.migrations.migration import Migration
+
+from service.operations import schema
+
+
+@pytest.fixture
+def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    squash = Migration("0003_squashed", "shop")
+    squash.replaces = [("shop", "0001"), ("shop", "0002")]
+    disk = {("shop", name): Migration(name, "shop") for name in ("0001", "0002", "0004")} | {("shop", "0003_squashed"): squash}
+    monkeypatch.setattr(schema, "on_disk", lambda: disk)
+
+
+@pytest.mark.usefixtures("_disk")
+def test_a_squashed_migration_is_applied_when_all_that_it_replaces_is() -> None:
+    assert schema.pending([("shop", "0001"), ("shop", "0002"), ("shop", "0004")]) == []
+
+
+@pytest.mark.usefixtures("_disk")
+def test_what_the_database_has_more_than_the_image_is_not_pending() -> None:
+    applied = [("shop", name) for name in ("0001", "0002", "0003_squashed", "0004", "0005_of_tomorrow")]
+
+    assert schema.pending(applied) == []
+
+
+@pytest.mark.usefixtures("_disk")
+def test_what_is_missing_is_named_in_order() -> None:
+    assert schema.pending([("shop", "0001")]) == [("shop", "0002"), ("shop", "0003_squashed"), ("shop", "0004")]
