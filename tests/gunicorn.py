@@ -1,0 +1,60 @@
+"""A real Gunicorn over the test's database, for what the test client can't show."""
+
+import http.client
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import connection
+
+from embedded.process import Server, free_port, spawn
+from tests.servers import DATA, ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = ("-m", "gunicorn", "--config", "service/gunicorn.conf.py", "service.wsgi:application")
+
+
+@dataclass(kw_only=True)
+class Gunicorn(Server):
+    log: Path
+    health_url: str
+
+
+@contextmanager
+def gunicorn(**environment: str) -> Iterator[Gunicorn]:
+    """One that answers, with `environment` over that of the tests; it has to end with status 0 on SIGTERM."""
+    port, health_port = free_port(), free_port()
+    log = DATA / f"gunicorn-{port}.log"
+    ours = {
+        "DATABASE_URL": f"{ENVIRONMENT['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}",
+        "GUNICORN_BIND": f"127.0.0.1:{port}",
+        "GUNICORN_HEALTH_BIND": f"127.0.0.1:{health_port}",
+    }
+    process = spawn([sys.executable, *COMMAND], cwd=ROOT, env=os.environ | ENVIRONMENT | ours | environment, log=log)
+
+    def answers() -> bool:
+        with suppress(OSError), closing(http.client.HTTPConnection("127.0.0.1", health_port, timeout=5)) as client:
+            client.request("GET", "/livez")
+            return client.getresponse().status == 200
+        return False
+
+    server = Gunicorn(
+        name="Gunicorn",
+        process=process,
+        url=f"http://127.0.0.1:{port}",
+        health_url=f"http://127.0.0.1:{health_port}",
+        log=log,
+        grace=40,
+        ending=signal.SIGTERM,
+        answers=answers,
+    )
+    server.wait()
+    try:
+        yield server
+    finally:
+        server.stop()
+    assert process.returncode == 0, server.said()
