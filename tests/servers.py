@@ -27,7 +27,14 @@ ENVIRONMENT = {
     "LOG_FORMAT": "json",
 }
 # What the caller's shell has set for a run is not meant for the tests.
-for _name in ("DEBUG", "SECRET_KEY_FALLBACKS", "PROMETHEUS_MULTIPROC_DIR", "AWS_STORAGE_BUCKET_NAME", "ACCEL_REDIRECT_ROOT", "HEARTBEAT_FILE"):
+for _name in (
+    "DEBUG",
+    "SECRET_KEY_FALLBACKS",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "AWS_STORAGE_BUCKET_NAME",
+    "ACCEL_REDIRECT_ROOT",
+    "HEARTBEAT_FILE",
+):
     os.environ.pop(_name, None)
 os.environ |= ENVIRONMENT
 

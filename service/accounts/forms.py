@@ -82,5 +82,5 @@ class ProfileForm(forms.ModelForm):
         with transaction.atomic():
             profile: Profile = super().save(commit)
             if former and former.name != profile.picture.name:
-                transaction.on_commit(partial(former.storage.delete, former.name), robust=True)
+                transaction.on_commit(partial(former.storage.delete, str(former.name)), robust=True)
         return profile

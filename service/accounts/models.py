@@ -61,7 +61,7 @@ class Mail(models.Model):
 
     class Kind(models.TextChoices):
         WELCOME = "welcome"
-        PASSWORD_RESET = "password_reset"
+        PASSWORD_RESET = "password_reset"  # noqa: S105 # a kind
 
     class State(models.TextChoices):
         PENDING = "pending"

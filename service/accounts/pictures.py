@@ -30,7 +30,9 @@ def reencode(upload: UploadedFile) -> ContentFile:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
         if image.width * image.height > MAX_PIXELS:
-            raise ValidationError(f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels. Choose a smaller one.")
+            raise ValidationError(
+                f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels. Choose a smaller one."
+            )
         if trailing(content, image.format or ""):
             raise ValidationError("The file holds more than a picture. Save it again in an image editor.")
         picture = ImageOps.exif_transpose(image)
@@ -66,6 +68,8 @@ def _png_end(content: bytes) -> int:
     """Behind the IEND chunk; a chunk is length, type, data, checksum (PNG, 5.3)."""
     position = 8
     while True:
+        length: int
+        kind: bytes
         length, kind = struct.unpack_from(">I4s", content, position)
         position += 12 + length
         if kind == b"IEND":

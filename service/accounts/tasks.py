@@ -42,7 +42,9 @@ def send_password_reset_email(self: Task, mail_id: int, base_url: str) -> None:
 
     def write(user: User) -> EmailMessage:
         arguments = [urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)]
-        return _write(user, "password_reset", {"url": base_url + reverse("accounts:password_reset_confirm", args=arguments)})
+        return _write(
+            user, "password_reset", {"url": base_url + reverse("accounts:password_reset_confirm", args=arguments)}
+        )
 
     _send(self, {"pk": mail_id, "kind": Mail.Kind.PASSWORD_RESET}, write)
 

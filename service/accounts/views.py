@@ -1,6 +1,5 @@
 """Sign-up, login, passwords by Django's own views, and the profile."""
 
-
 from django.contrib import messages
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
@@ -31,7 +30,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
     # Whoever was made by `createsuperuser` has none yet.
-    own, _ = models.Profile.objects.get_or_create(user=request.user)
+    own, _ = models.Profile.objects.get_or_create(user_id=request.user.pk)
     form = ProfileForm(request.POST or None, request.FILES or None, instance=own)
     if form.is_valid():
         form.save()

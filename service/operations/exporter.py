@@ -6,6 +6,7 @@ A process of its own, so that a scrape needs no thread of the service; without D
 import os
 import signal
 import threading
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -17,10 +18,10 @@ def main() -> None:
     port = os.environ.get("METRICS_PORT", "8002")
     if not port.isdecimal():
         raise SystemExit("METRICS_PORT is not a port number.")
-    if not os.path.isdir(folder):
+    if not Path(folder).is_dir():
         raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not a folder. Name the one that the service writes to.")
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, folder)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

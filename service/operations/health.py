@@ -21,6 +21,7 @@ from functools import cache
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import structlog
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -44,7 +45,7 @@ class Database(HealthCheck):
 
     timeout = timedelta(seconds=LIMIT - 0.8)  # the library adds a second: the limit where a name server hangs
 
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[override] # the library takes both
         query("SELECT 1")
 
 
@@ -53,7 +54,7 @@ class Schema(HealthCheck):
 
     timeout = Database.timeout
 
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[override] # the library takes both
         if missing := schema.pending(query("SELECT app, name FROM django_migrations")):
             raise ServiceUnavailable(f"{len(missing)} migrations are not applied, first {'.'.join(missing[0])}")
 
@@ -63,7 +64,7 @@ class Cache(HealthCheck):
 
     timeout = Database.timeout
 
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[override] # the library takes both
         try:
             get_redis_connection("default").ping()
         except (RedisError, OSError) as error:

@@ -19,7 +19,7 @@ def configure_logging() -> dict[str, Any]:
     """
     level = _one_of("LOG_LEVEL", LEVELS, default="INFO")
     form = _one_of("LOG_FORMAT", FORMATS, default="json")
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -41,7 +41,10 @@ def request_context(get_response: View) -> View:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         _observe_queue(request.headers.get("X-Request-Start", ""))
-        with structlog.contextvars.bound_contextvars(request_id=request_id), connection.execute_wrapper(comment_queries):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            connection.execute_wrapper(comment_queries),
+        ):
             response = get_response(request)
             logger.info(
                 "request",
@@ -86,7 +89,7 @@ def htmx_redirects(get_response: View) -> View:
 
 
 def _observe_queue(header: str) -> None:
-    """nginx writes `t=` and seconds with milliseconds."""
+    """Nginx writes it: `t=` and seconds with milliseconds."""
     try:
         waited = time.time() - float(header.removeprefix("t="))
     except ValueError:

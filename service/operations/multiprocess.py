@@ -36,16 +36,16 @@ def share(role: str | None) -> None:
     for file in directory.glob(f"*_{role}-*.db"):
         file.unlink(missing_ok=True)
     take(f"{role}-main")
-    values.ValueClass = values.MultiProcessValue(lambda: _slot)  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(lambda: _slot)
 
 
 def take(slot: str) -> None:
     """From here on this process writes to the files of `slot`; called right after a fork."""
-    global _slot  # noqa: PLW0603 # a process is in one slot
+    global _slot
     _slot = slot
 
 
 def release(slot: str) -> None:
     """Removes what counts only while a process lives: the `live` gauges of the slot."""
     if folder():
-        multiprocess.mark_process_dead(slot)  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(slot)

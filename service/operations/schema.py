@@ -12,7 +12,7 @@ Key = tuple[str, str]
 @cache
 def on_disk() -> dict[Key, Migration]:
     """The image's migrations by app and name."""
-    return dict(MigrationLoader(None, ignore_no_initial=True).disk_migrations)
+    return dict(MigrationLoader(None).disk_migrations)
 
 
 def pending(applied: Iterable[Key]) -> list[Key]:

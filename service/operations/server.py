@@ -22,6 +22,8 @@ class Worker(ThreadWorker):
     must not turn into a restart (mozmeao/infra#660).
     """
 
+    slot: str
+
     def init_process(self) -> None:
         from service.operations import metrics  # after the fork's slot is known
 

@@ -98,7 +98,7 @@ class Scheduler(InMemoryScheduler):
     def setup_schedule(self) -> None:
         super().setup_schedule()
         for entry in self.schedule.values():
-            entry.last_run_at -= timedelta(days=1)
+            entry.last_run_at = self.app.now() - timedelta(days=1)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         beat_heart()
@@ -113,7 +113,7 @@ class Scheduler(InMemoryScheduler):
 # A pool's process has no other hook between its fork and its first task.
 @signals.worker_process_init.connect
 def take_slot(**_: Any) -> None:
-    multiprocess.take(f"worker-{current_process().index}")
+    multiprocess.take(f"worker-{current_process().index}")  # type: ignore[attr-defined] # of the pool
 
 
 @signals.setup_logging.connect

@@ -17,7 +17,10 @@ def test_the_axis_ends_at_a_round_even_number(value: int, top: int) -> None:
 
 def test_a_day_has_a_pair_of_bars_in_its_place_and_a_missing_day_none() -> None:
     last = date(2026, 11, 20)
-    reports = [DailyReport(day=last, sign_ups=5, logins=10), DailyReport(day=last - timedelta(days=9), sign_ups=0, logins=1)]
+    reports = [
+        DailyReport(day=last, sign_ups=5, logins=10),
+        DailyReport(day=last - timedelta(days=9), sign_ups=0, logins=1),
+    ]
 
     drawn = chart.draw(reports, last, 10)
 

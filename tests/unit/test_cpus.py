@@ -17,7 +17,14 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "cpus"),
-    [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("max 100000", MACHINE), ("9900000 100000", MACHINE), ("junk", MACHINE)],
+    [
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("50000 100000", 1),
+        ("max 100000", MACHINE),
+        ("9900000 100000", MACHINE),
+        ("junk", MACHINE),
+    ],
 )
 def test_cgroup_v2_limit_is_rounded_up(tmp_path: Path, limit: str, cpus: int) -> None:
     (tmp_path / "cpu.max").write_text(limit + "\n")

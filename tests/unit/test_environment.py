@@ -17,7 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("1", True), ("TRUE", True), ("yes", True), ("On", True), ("0", False), ("False", False), ("no", False), ("off", False)],
+    [
+        ("1", True),
+        ("TRUE", True),
+        ("yes", True),
+        ("On", True),
+        ("0", False),
+        ("False", False),
+        ("no", False),
+        ("off", False),
+    ],
 )
 def test_a_boolean_is_one_of_eight_words(monkeypatch: pytest.MonkeyPatch, word: str, value: bool) -> None:
     monkeypatch.setenv("FLAG", word)
@@ -25,7 +34,17 @@ def test_a_boolean_is_one_of_eight_words(monkeypatch: pytest.MonkeyPatch, word: 
     assert environment.boolean("FLAG", default=not value) is value
 
 
-@pytest.mark.parametrize("value", ["postgres//nothing", "mysql://a@b/c", "postgres://a:b@host:port/name", "postgres:///name", "postgres://[::1/x", "x"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgres//nothing",
+        "mysql://a@b/c",
+        "postgres://a:b@host:port/name",
+        "postgres:///name",
+        "postgres://[::1/x",
+        "x",
+    ],
+)
 def test_a_url_of_another_form_is_refused_without_repeating_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ADDRESS", value)
 

@@ -15,7 +15,7 @@ from service.accounts import pictures
 
 def encode(form: str, size: tuple[int, int] = (40, 20), **options: object) -> bytes:
     output = io.BytesIO()
-    Image.new("RGB", size, "teal").save(output, form, **options)  # type: ignore[arg-type]
+    Image.new("RGB", size, "teal").save(output, form, **options)
     return output.getvalue()
 
 
@@ -36,7 +36,9 @@ def png_of(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])

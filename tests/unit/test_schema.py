@@ -8,9 +8,10 @@ from service.operations import schema
 
 @pytest.fixture
 def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    squash = Migration("0003_squashed", "shop")
-    squash.replaces = [("shop", "0001"), ("shop", "0002")]
-    disk = {("shop", name): Migration(name, "shop") for name in ("0001", "0002", "0004")} | {("shop", "0003_squashed"): squash}
+    squash = type("Squash", (Migration,), {"replaces": [("shop", "0001"), ("shop", "0002")]})("0003_squashed", "shop")
+    disk = {("shop", name): Migration(name, "shop") for name in ("0001", "0002", "0004")} | {
+        ("shop", "0003_squashed"): squash
+    }
     monkeypatch.setattr(schema, "on_disk", lambda: disk)
 
 

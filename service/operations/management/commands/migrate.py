@@ -1,13 +1,12 @@
 """`migrate`, one at a time and without waiting behind a busy table."""
 
 import time
-from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as Migrate
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,7 +27,7 @@ class Command(Migrate):
     transaction mode keeps no session.
     """
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--lock-timeout", type=float, default=4, help="seconds a statement waits for a lock (4)")
         parser.add_argument("--attempts", type=int, default=8, help="how often it is tried (8: about 2 minutes)")
@@ -76,7 +75,9 @@ def exclusive(connection: BaseDatabaseWrapper, wait: float) -> Iterator[None]:
     said = False
     while not _ask(connection, "SELECT pg_try_advisory_lock(%s)"):
         if time.monotonic() > deadline:
-            raise CommandError(f"Another migrate holds the lock since {wait:g} s. See whether it hangs, then try again.")
+            raise CommandError(
+                f"Another migrate holds the lock since {wait:g} s. See whether it hangs, then try again."
+            )
         if not said:
             logger.info("migrate_waits_for_another")
             said = True
