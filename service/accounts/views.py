@@ -29,8 +29,9 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, models.User)
     # Whoever was made by `createsuperuser` has none yet.
-    own, _ = models.Profile.objects.get_or_create(user_id=request.user.pk)
+    own, _ = models.Profile.objects.get_or_create(user=request.user)
     form = ProfileForm(request.POST or None, request.FILES or None, instance=own)
     if form.is_valid():
         form.save()

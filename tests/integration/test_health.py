@@ -1,0 +1,197 @@
+"""The three probes of a real Gunicorn, with its servers frozen, stopped and empty."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import psycopg2
+import pytest
+import requests
+
+from embedded.process import Server
+from tests import commands, processes, servers
+from tests.gunicorn import Gunicorn, gunicorn
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def service() -> Iterator[Gunicorn]:
+    with gunicorn(WEB_CONCURRENCY="1", GUNICORN_THREADS="2") as running:
+        yield running
+
+
+def answer(url: str) -> tuple[int, dict[str, object], float]:
+    """Status, JSON and seconds."""
+    started = time.monotonic()
+    response = requests.get(url, timeout=10)
+    return response.status_code, response.json(), time.monotonic() - started
+
+
+def test_probes_answer_on_both_listeners_without_a_known_host(service: Gunicorn) -> None:
+    for base in (service.url, service.health_url):
+        for path in ("livez", "readyz", "startupz"):
+            response = requests.get(f"{base}/{path}", headers={"Host": "10.0.0.7:8001"}, timeout=5)
+
+            assert (path, response.status_code, response.json()["status"]) == (path, 200, "ok")
+            assert (response.headers["Cache-Control"], response.headers["Content-Type"]) == (
+                "no-store",
+                "application/json",
+            )
+
+
+def test_readyz_names_its_checks(service: Gunicorn) -> None:
+    assert answer(f"{service.health_url}/readyz")[:2] == (
+        200,
+        {"status": "ok", "checks": {"database": "ok", "cache": "ok"}},
+    )
+
+
+def test_probes_answer_head_without_a_body_and_refuse_post(service: Gunicorn) -> None:
+    head = requests.head(f"{service.url}/livez", timeout=5)
+    post = requests.post(f"{service.url}/livez", timeout=5)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert (post.status_code, post.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_readyz_is_503_within_its_limit_while_postgres_is_frozen(service: Gunicorn, postgres_server: Server) -> None:
+    answer(f"{service.url}/readyz")
+    worker = processes.children(service.process.pid)[0]
+    before = processes.threads(worker)
+
+    with processes.frozen(postgres_server.process.pid):
+        # until the answer from before is too old to be given again
+        processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 503, 5)
+        for _ in range(20):
+            alive, _, alive_seconds = answer(f"{service.url}/livez")
+            ready, report, ready_seconds = answer(f"{service.url}/readyz")
+
+            assert (alive, ready) == (200, 503)
+            assert report == {
+                "status": "failed",
+                "checks": {"database": "Unavailable: no answer within 1 s", "cache": "ok"},
+            }
+            assert alive_seconds < 0.1
+            assert ready_seconds < 1.5
+            time.sleep(0.15)  # the time between probes, so that some ask anew and some get the answer that is kept
+        during = processes.threads(worker)
+
+    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200, 5)
+    # the pools' threads are made as they are needed: 2 for requests, 4 for health, 2 for checks, and the main one
+    assert during <= max(before, 2 + 4 + 2 + 1)
+
+
+def test_livez_answers_while_every_thread_waits_for_postgres(service: Gunicorn, postgres_server: Server) -> None:
+    # given two threads, a session that needs the database
+    cookie = {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345"}
+    host = urlsplit(service.url).netloc
+
+    with processes.frozen(postgres_server.process.pid):
+        # when each thread waits for a database that does not answer
+        waiting = [HTTPConnection(host, timeout=60) for _ in range(2)]
+        for connection in waiting:
+            connection.request("GET", "/accounts/profile/", headers=cookie)
+        with pytest.raises(requests.Timeout):
+            processes.wait_until(lambda: requests.get(f"{service.url}/livez", timeout=0.5).status_code != 200, 5)
+
+        # then the kubelet's listener still answers
+        status, _, seconds = answer(f"{service.health_url}/livez")
+        assert (status, seconds < 0.1) == (200, True)
+
+    # and the requests end
+    assert [connection.getresponse().status for connection in waiting] == [302, 302]
+    for connection in waiting:
+        connection.close()
+
+
+def test_readyz_says_nothing_of_the_database_but_that_it_is_gone() -> None:
+    with gunicorn(DATABASE_URL="postgres://secretuser:secretpassword@127.0.0.1:1/secretname") as service:
+        status, report, _ = answer(f"{service.health_url}/readyz")
+
+    assert (status, report["checks"]) == (503, {"database": "Unavailable: no connection", "cache": "ok"})
+    assert "secret" not in json.dumps(report)
+    assert "secretpassword" not in service.log.read_text()
+
+
+def test_readyz_stays_200_and_says_degraded_without_a_cache() -> None:
+    with gunicorn(REDIS_URL="redis://127.0.0.1:1/0") as service:
+        status, report, _ = answer(f"{service.health_url}/readyz")
+
+    assert (status, report) == (
+        200,
+        {"status": "degraded", "checks": {"database": "ok", "cache": "Warning: no answer"}},
+    )
+
+
+@pytest.fixture
+def empty_database(postgres_server: Server) -> Iterator[str]:
+    """The URL of a database in which nothing was migrated."""
+    base, _, _ = servers.ENVIRONMENT["DATABASE_URL"].rpartition("/")
+    connection = psycopg2.connect(f"{base}/postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE empty")
+    yield f"{base}/empty"
+    with connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE empty WITH (FORCE)")
+    connection.close()
+
+
+def test_startupz_is_503_until_the_schema_is_at_the_image_s(empty_database: str) -> None:
+    with gunicorn(DATABASE_URL=empty_database) as service:
+        status, report, _ = answer(f"{service.health_url}/startupz")
+        assert (status, report["checks"]) == (503, {"schema": "Unavailable: no migration is applied"})
+
+        # when half of it is migrated
+        assert commands.run("migrate", "accounts", DATABASE_URL=empty_database)[0] == 0
+        processes.wait_until(
+            lambda: "migrations are not applied, first admin" in str(answer(f"{service.health_url}/startupz")[1]), 5
+        )
+        assert answer(f"{service.health_url}/startupz")[0] == 503
+
+        # when all of it is
+        assert commands.run("migrate", DATABASE_URL=empty_database)[0] == 0
+        processes.wait_until(lambda: answer(f"{service.health_url}/startupz")[0] == 200, 5)
+
+
+def test_wait_for_migrations_says_each_state_once_and_ends_when_another_has_migrated(empty_database: str) -> None:
+    waiting = commands.start("wait_for_migrations", DATABASE_URL=empty_database)
+    assert waiting.stdout
+    assert waiting.stdout.readline() == "Waiting: the database: no migration is applied.\n"
+
+    assert commands.run("migrate", DATABASE_URL=empty_database)[0] == 0
+
+    rest = waiting.communicate(timeout=20)[0].splitlines()
+    assert (waiting.returncode, rest[-1]) == (0, "The schema is at the image's.")
+    assert len(rest) == len(set(rest))
+
+
+def test_wait_for_migrations_gives_up_and_says_for_what() -> None:
+    status, output = commands.run("wait_for_migrations", "--timeout", "1", DATABASE_URL="postgres://u:p@127.0.0.1:1/n")
+
+    assert status == 1
+    assert output.splitlines() == [
+        "Waiting: the database: no connection.",
+        "CommandError: Gave up after 1 s: the database: no connection. Read the log of the migration Job.",
+    ]
+
+
+def test_probers_at_the_same_time_cost_one_check(service: Gunicorn, postgres_server: Server) -> None:
+    with processes.frozen(postgres_server.process.pid):
+        started = time.monotonic()
+        statuses: list[int] = []
+        probers = [
+            threading.Thread(target=lambda: statuses.append(answer(f"{service.health_url}/readyz")[0]))
+            for _ in range(4)
+        ]
+        for prober in probers:
+            prober.start()
+        for prober in probers:
+            prober.join()
+
+    assert statuses == [503] * 4
+    assert time.monotonic() - started < 2
