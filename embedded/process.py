@@ -16,7 +16,7 @@ from pathlib import Path
 NOBODY = 65534
 
 
-class Failure(Exception):
+class EmbeddedError(Exception):
     """What is wrong, where, and what to do: ready to be printed."""
 
 
@@ -47,7 +47,7 @@ def tail(log: Path) -> str:
     return "".join(f"\n    {line}" for line in lines)
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 # of a process there is much to say
     command: Sequence[str | Path],
     *,
     cwd: Path | None = None,
@@ -60,7 +60,7 @@ def spawn(
     """Start `command` in a session of its own, so that Ctrl-C reaches only us; its output goes to `log`, else to ours.
 
     Call it from a thread that lives as long as the child should: on Linux the child gets the signal `orphaned` when
-    that thread ends. `unprivileged` makes root run it as nobody. Raises Failure when that isn't possible.
+    that thread ends. `unprivileged` makes root run it as nobody. Raises EmbeddedError when that isn't possible.
     """
     prefix: list[str] = []
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
@@ -68,7 +68,7 @@ def spawn(
         prefix = [setpriv, "--pdeathsig", orphaned.name.removeprefix("SIG")]
     if unprivileged and os.geteuid() == 0:
         if not setpriv:
-            raise Failure(
+            raise EmbeddedError(
                 f"{Path(command[0]).name} refuses to run as root, and setpriv (package util-linux), which would run it "
                 "as nobody, is missing. Install it, or run this as an ordinary user."
             )
@@ -92,12 +92,27 @@ def spawn(
 
 @dataclass(kw_only=True)
 class Child:
-    """A running process and the way to end it: `ending` asks it to, `grace` is how many seconds it then has."""
+    """A running process and the way to end it: `ending` asks it to, `grace` is how many seconds it then has.
+
+    What it says goes to `log`, else to our terminal. One that is not `lasting` may end by itself, with status 0.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
     ending: signal.Signals = signal.SIGTERM
     grace: float = 10
+    log: Path | None = None
+    lasting: bool = True
+
+    def check(self) -> None:
+        """Raise EmbeddedError when the process has ended and should not have."""
+        status = self.process.poll()
+        if status is not None and (status or self.lasting):
+            raise EmbeddedError(f"{self.name} ended with status {status}.{self.said()}")
+
+    def said(self) -> str:
+        """The last lines of the log, each on a line of its own."""
+        return f" {self.log} says:{tail(self.log)}" if self.log else ""
 
     def stop(self) -> None:
         """End the process and all of its group, and wait until it has ended."""
@@ -115,24 +130,20 @@ class Server(Child):
     """A child that others connect to by `url`, once `answers` says so."""
 
     url: str
-    log: Path
     answers: Callable[[], bool]
 
-    def check(self) -> None:
-        """Raise Failure when the process has ended."""
-        if self.process.poll() is not None:
-            raise Failure(f"{self.name} ended with status {self.process.returncode}. {self.log} says:{tail(self.log)}")
-
     def wait(self, seconds: float = 60) -> None:
-        """Return when the server answers; stop it and raise Failure when it ends first or takes longer."""
-        limit = time.monotonic() + seconds
+        """Return when the server answers; stop it and raise EmbeddedError when it ends first or takes longer."""
         try:
-            self.check()
-            while not self.answers():
-                self.check()
-                if time.monotonic() > limit:
-                    raise Failure(f"{self.name} did not answer for {seconds:g} s. {self.log} says:{tail(self.log)}")
-                time.sleep(0.02)
+            self._wait(time.monotonic() + seconds)
         except BaseException:
             self.stop()
             raise
+
+    def _wait(self, limit: float) -> None:
+        self.check()
+        while not self.answers():
+            self.check()
+            if time.monotonic() > limit:
+                raise EmbeddedError(f"{self.name} does not answer.{self.said()}")
+            time.sleep(0.02)

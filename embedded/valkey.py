@@ -44,7 +44,7 @@ def launch(data: Path, port: int, *, durable: bool = True) -> Server:
 
 
 def start(data: Path, port: int, *, durable: bool = True) -> Server:
-    """Start a server over the folder `data` on 127.0.0.1 and wait until it answers, or raise Failure."""
+    """Start a server over the folder `data` on 127.0.0.1 and wait until it answers, or raise EmbeddedError."""
     server = launch(data, port, durable=durable)
     server.wait()
     return server
