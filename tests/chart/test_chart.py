@@ -1,0 +1,228 @@
+"""What the chart renders, without a cluster."""
+
+import itertools
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.render import BASE, CHART, attempt, helm, objects, refusal, text
+
+POSTGRES: list[dict[str, Any]] = [
+    {"postgres.mode": "bundled"},
+    {"postgres.mode": "cnpg", "postgres.cnpg.backupSchedule": "0 0 2 * * *"},
+    {"postgres.mode": "external", "secrets.values.DATABASE_URL": "postgres://a:b@db.example.org/c"},
+]
+VALKEY: list[dict[str, Any]] = [
+    {"valkey.mode": "bundled"},
+    {"valkey.mode": "external", "secrets.values.REDIS_URL": "redis://cache.example.org"},
+    {"valkey.mode": "none", "worker.enabled": False, "beat.enabled": False},
+]
+MEDIA: list[dict[str, Any]] = [
+    {"media.mode": "volume"},
+    {"media.mode": "s3", "media.s3.bucket": "pictures", "web.replicas": 3},
+    {"media.mode": "none"},
+]
+SECRETS: list[dict[str, Any]] = [
+    {},
+    {"secrets.mode": "existing", "secrets.existing": "mine"},
+    {"secrets.mode": "externalSecret", "secrets.externalSecret.store": "vault", "secrets.externalSecret.key": "shop"},
+]
+EVERYTHING: dict[str, Any] = {
+    "web.autoscaling.enabled": True,
+    "media.accessMode": "ReadWriteMany",
+    "postgres.maxConnections": 200,
+    "worker.autoscaling.enabled": True,
+    "metrics.podMonitor": True,
+    "gateway.enabled": True,
+    "gateway.parents.local": {"namespace": "default", "sectionName": "http"},
+    "superuser.enabled": True,
+    "ingress.annotations.team": "shop",
+    "ingress.tlsSecret": "certificate",
+    "image.pullSecrets.registry": True,
+    "env.FEATURE": "on",
+    "env.TOKEN": {"secretKeyRef": {"name": "tokens", "key": "shop"}},
+    "web.env.ONLY_WEB": 1,
+    "pod.labels.team": "shop",
+    "pod.annotations.team": "shop",
+    "pod.nodeSelector.disk": "ssd",
+    "pod.tolerations.spot": {"key": "spot", "operator": "Exists"},
+    "pod.priorityClassName": "high",
+    "pod.volumes.certificates": {"mountPath": "/etc/certificates", "readOnly": True, "configMap": {"name": "ca"}},
+    "worker.pod.labels.queue": "default",
+}
+
+
+def combinations() -> list[dict[str, Any]]:
+    made = [
+        postgres | valkey | media | secrets
+        for postgres, valkey, media, secrets in itertools.product(POSTGRES, VALKEY, MEDIA, SECRETS)
+    ]
+    for values in made:
+        if "secrets.mode" in values:  # those bring their own
+            for name in ("DATABASE_URL", "REDIS_URL"):
+                values.pop(f"secrets.values.{name}", None)
+    return [*made, EVERYTHING]
+
+
+def pods(rendered: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    """The specification of each pod, by the name of what makes it."""
+    templates = {
+        name: item["spec"]["template"] for (_, name), item in rendered.items() if "template" in item.get("spec", {})
+    }
+    return {name: template["spec"] for name, template in templates.items()}
+
+
+def environment(container: Any) -> dict[str, Any]:
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    assert text() == text()
+
+
+@pytest.mark.timeout(600)
+def test_every_combination_of_modes_renders_and_is_linted() -> None:
+    for values in combinations():
+        done = attempt(BASE | values)
+        assert done.returncode == 0, f"{values}: {done.stderr}"
+        assert list(yaml.safe_load_all(done.stdout))
+    done = helm("lint", "--strict", str(CHART), "--set", "host=shop.example.org")
+    assert done.returncode == 0, done.stdout
+
+
+def test_readme_and_schema_are_those_of_the_values() -> None:
+    command = [sys.executable, str(CHART.parent / "generate.py"), "--check"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("values", "remedy"),
+    [
+        ({"host": ""}, "host is empty: set it"),
+        ({"web.replicas": 2}, "set media.accessMode to ReadWriteMany"),
+        ({"web.autoscaling.enabled": True}, "set media.accessMode to ReadWriteMany"),
+        ({"media.mode": "s3"}, "set media.s3.bucket"),
+        ({"secrets.seed": "short"}, "openssl rand -hex 32"),
+        ({"secrets.mode": "existing"}, "set secrets.existing"),
+        ({"secrets.mode": "externalSecret"}, "set secrets.externalSecret.store"),
+        ({"secrets.mode": "generate"}, "set secrets.mode to seed, existing or externalSecret"),
+        ({"postgres.mode": "external"}, "set secrets.values.DATABASE_URL"),
+        ({"valkey.mode": "external"}, "set secrets.values.REDIS_URL"),
+        ({"valkey.mode": "none"}, "set valkey.mode to bundled or external"),
+        ({"gateway.enabled": True}, "set gateway.parents"),
+        ({"web.workers": 12}, "raise postgres.maxConnections to 132"),
+        ({"web.replica": 2}, "additional properties 'replica' not allowed"),
+        ({"web.pod.labls.a": "b"}, "additional properties 'labls' not allowed"),
+        ({"secrets.mode": "random"}, "must be one of 'generate', 'seed', 'existing', 'externalSecret'"),
+    ],
+)
+def test_bad_values_are_refused_with_the_remedy(values: dict[str, Any], remedy: str) -> None:
+    assert remedy in refusal(**values)
+
+
+def test_names_are_cut_and_stay_different() -> None:
+    longest = "a" * 53
+    rendered = objects(release=longest)
+    other = objects(release=longest[:-1] + "b")
+    for kind, name in rendered:
+        assert len(name) <= (52 if kind == "StatefulSet" else 63)
+        assert not name.endswith("-")
+        assert (kind, name) not in other
+
+
+def migration(**values: Any) -> str:
+    (name,) = [name for kind, name in objects(**values) if kind == "Job"]
+    return name
+
+
+def test_migration_runs_again_for_another_image_or_setting_only() -> None:
+    first = migration()
+    assert migration(web__replicas=0, worker__replicas=3, ingress__className="other", nginx__maxBodySize="1m") == first
+    others = [
+        migration(image__tag="2"),
+        migration(env__FEATURE="on"),
+        migration(migrations__generation=2),
+        migration(migrations__command=["./migrate"]),
+    ]
+    assert len({first, *others}) == 5
+
+
+def test_nothing_is_a_hook_but_the_test() -> None:
+    hooks = [name for (_, name), item in objects().items() if "helm.sh/hook" in item["metadata"].get("annotations", {})]
+    assert hooks == ["shop-test"]
+
+
+def test_every_pod_is_restricted_and_has_no_token() -> None:
+    rendered = pods(objects(**{"superuser.enabled": True}))
+    assert len(rendered) == 7
+    for name, pod in rendered.items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"] + pod.get("initContainers", []):
+            security = {key: container["securityContext"][key] for key in ("allowPrivilegeEscalation", "capabilities")}
+            assert security == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}, name
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+            assert "memory" in container["resources"]["limits"], name
+
+
+def test_every_serving_container_is_probed() -> None:
+    for name, pod in pods(objects()).items():
+        if pod.get("restartPolicy") != "Never":
+            assert all("livenessProbe" in container for container in pod["containers"]), name
+
+
+def test_budget_only_where_a_pod_can_be_spared() -> None:
+    def budgets(**values: Any) -> list[str]:
+        return [name for kind, name in objects(**values) if kind == "PodDisruptionBudget"]
+
+    assert budgets() == []
+    assert budgets(web__replicas=2, media__mode="none", worker__replicas=2) == ["shop-web", "shop-worker"]
+
+
+def test_references_stand_before_what_expands_them() -> None:
+    names = [item["name"] for item in pods(objects())["shop-web"]["containers"][0]["env"]]
+    assert names.index("POSTGRES_PASSWORD") < names.index("DATABASE_URL")
+    assert names.index("VALKEY_PASSWORD") < names.index("REDIS_URL")
+
+
+def test_migrations_go_past_the_pooler() -> None:
+    rendered = pods(objects(postgres__mode="cnpg"))
+    (job,) = [pod for name, pod in rendered.items() if "migrate" in name]
+    assert "@shop-postgres-rw:5432/django" in environment(job["containers"][0])["DATABASE_URL"]
+    assert "@shop-postgres-pooler:5432/django" in environment(rendered["shop-web"]["containers"][0])["DATABASE_URL"]
+
+
+def test_seed_gives_every_renderer_the_same_secrets_and_every_release_others() -> None:
+    first = objects()["Secret", "shop-secret"]["data"]
+    assert sorted(first) == ["POSTGRES_PASSWORD", "SECRET_KEY", "VALKEY_PASSWORD"]
+    assert len(set(first.values())) == 3
+    assert objects(release="other")["Secret", "other-secret"]["data"].keys() == first.keys()
+    assert not set(objects(release="other")["Secret", "other-secret"]["data"].values()) & set(first.values())
+
+
+def test_superusers_password_is_seen_by_its_job_alone() -> None:
+    rendered = pods(objects(superuser__enabled=True))
+    holders = [
+        name
+        for name, pod in rendered.items()
+        for container in pod["containers"] + pod.get("initContainers", [])
+        if "DJANGO_SUPERUSER_PASSWORD" in [item["name"] for item in container.get("env", [])]
+    ]
+    assert len(holders) == 1
+    assert holders[0].startswith("shop-superuser-")
+
+
+def test_own_environment_reaches_every_container_of_the_application() -> None:
+    rendered = pods(objects(**EVERYTHING))
+    web, worker = rendered["shop-web"]["containers"][0], rendered["shop-worker"]["containers"][0]
+    assert environment(web)["FEATURE"] == environment(worker)["FEATURE"] == "on"
+    assert environment(web)["TOKEN"] == {"secretKeyRef": {"name": "tokens", "key": "shop"}}
+    assert environment(web)["ONLY_WEB"] == "1"
+    assert "ONLY_WEB" not in environment(worker)
+    assert {"name": "certificates", "mountPath": "/etc/certificates", "readOnly": True} in web["volumeMounts"]
+    assert {"name": "certificates", "configMap": {"name": "ca"}} in rendered["shop-worker"]["volumes"]
