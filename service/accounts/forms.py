@@ -1,6 +1,6 @@
 """What people may tell us about themselves."""
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -33,8 +33,8 @@ class SignUpForm(UserCreationForm):
                 user: User = self.save()
                 Profile.objects.create(user=user)
                 Mail.objects.create(user=user, kind=Mail.Kind.WELCOME)
-                # Robust: without a broker the account is there all the same, and send_pending_mail sends later.
-                transaction.on_commit(partial(tasks.send_welcome_email.delay, user.pk), robust=True)
+                # Without a broker the account is there all the same, and send_pending_mail sends later.
+                _after_commit(tasks.send_welcome_email.delay, user.pk)
         except IntegrityError:
             self.add_error(None, "This username or e-mail address was taken a moment ago. Choose another.")
             return None
@@ -47,7 +47,7 @@ class PasswordResetForm(DjangoPasswordResetForm):
         for user in self.get_users(self.cleaned_data["email"]):
             with transaction.atomic():
                 mail = Mail.objects.create(user=user, kind=Mail.Kind.PASSWORD_RESET)
-                transaction.on_commit(partial(tasks.send_password_reset_email.delay, mail.pk, base_url), robust=True)
+                _after_commit(tasks.send_password_reset_email.delay, mail.pk, base_url)
 
 
 class ProfileForm(forms.ModelForm):
@@ -82,5 +82,14 @@ class ProfileForm(forms.ModelForm):
         with transaction.atomic():
             profile: Profile = super().save(commit)
             if former and former.name != profile.picture.name:
-                transaction.on_commit(partial(former.storage.delete, str(former.name)), robust=True)
+                _after_commit(former.storage.delete, str(former.name))
         return profile
+
+
+def _after_commit(function: Callable[..., Any], *arguments: Any) -> None:
+    """Calls it when the transaction is certain; its failure is logged and changes nothing of what is stored."""
+
+    def call() -> None:  # Django's log of a failure asks for a __qualname__, which a partial has not
+        function(*arguments)
+
+    transaction.on_commit(call, robust=True)
