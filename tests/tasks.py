@@ -20,7 +20,7 @@ class Message:
     headers: dict[str, Any]
 
     @classmethod
-    def parse(cls, text: bytes) -> "Message":
+    def parse(cls, text: bytes | str) -> "Message":
         message = json.loads(text)
         args, _, _ = json.loads(base64.b64decode(message["body"]))
         return cls(message["headers"]["task"], args, message["headers"])
@@ -34,7 +34,7 @@ class Message:
     def run(self) -> str:
         """Has Celery do it as a worker's process does; the state it ends in."""
         request = {**self.headers, "args": self.args, "kwargs": {}, "is_eager": False, "called_directly": False}
-        result = trace_task(app.tasks[self.name], self.headers["id"], self.args, {}, request, app=app)
+        result = trace_task(app.tasks[self.name], self.headers["id"], tuple(self.args), {}, request, app=app)
         return result.info.state if result.info else "SUCCESS"
 
 

@@ -90,7 +90,8 @@ def _hand_over(message: EmailMessage) -> None:
     except (OSError, SMTPException) as error:
         raise NotAccepted(type(error).__name__) from error
     try:
-        connection.send_messages([message])
+        if not connection.send_messages([message]):
+            raise ValueError("The message has no recipient.")
     except SMTPRecipientsRefused as error:
         raise NotAccepted("the recipient was refused") from error
     except SMTPResponseException as error:

@@ -1,0 +1,327 @@
+"""Mail to people goes to a real SMTP server: once, or not at all, and then it says so."""
+
+import threading
+from collections.abc import Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from django.db import connections
+from django.utils import timezone
+from pytest_django import Settings
+
+from embedded.process import free_port
+from service.accounts import tasks
+from service.accounts.models import Mail, User
+from tests.tasks import Message, Queue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Events = list[MutableMapping[str, Any]]
+
+
+@dataclass
+class Inbox:
+    """What the server was given, and what it answers instead of taking it."""
+
+    replies: dict[str, str] = field(default_factory=dict)
+    drops: bool = False
+    seen: list[bytes] = field(default_factory=list)
+    taken: list[tuple[list[str], bytes]] = field(default_factory=list)
+
+    async def handle_MAIL(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]) -> str:  # noqa: N802 # aiosmtpd's name
+        envelope.mail_from = address
+        return self.replies.get("MAIL", "250 OK")
+
+    async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]) -> str:  # noqa: N802 # aiosmtpd's name
+        if "RCPT" not in self.replies:
+            envelope.rcpt_tos.append(address)
+        return self.replies.get("RCPT", "250 OK")
+
+    async def handle_DATA(self, server: SMTP, _: Session, envelope: Envelope) -> str:  # noqa: N802 # aiosmtpd's name
+        assert isinstance(envelope.content, bytes)
+        self.seen.append(envelope.content)
+        if self.drops:
+            assert server.transport
+            server.transport.abort()  # type: ignore[attr-defined] # it is a socket's
+        elif "DATA" not in self.replies:
+            self.taken.append((envelope.rcpt_tos, envelope.content))
+        return self.replies.get("DATA", "250 OK")
+
+
+@pytest.fixture
+def inbox(settings: Settings) -> Iterator[Inbox]:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    inbox = Inbox()
+    server = Controller(inbox, hostname=settings.EMAIL_HOST, port=settings.EMAIL_PORT)
+    server.start()
+    yield inbox
+    server.stop()
+
+
+@pytest.fixture
+def nobody_listens(settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+
+
+@pytest.fixture
+def welcome() -> Mail:
+    """A new person's mail, which waits to be sent."""
+    user = User.objects.create_user("ada", "ada@example.org")
+    return Mail.objects.create(user=user, kind=Mail.Kind.WELCOME)
+
+
+@pytest.fixture
+def message(queue: Queue, welcome: Mail) -> Message:
+    """Its task, out of the queue."""
+    tasks.send_welcome_email.delay(welcome.user_id)
+    return queue.take()
+
+
+def state(mail: Mail) -> str:
+    mail.refresh_from_db()
+    return mail.state
+
+
+def event(mail: Mail, name: str, level: str, **others: object) -> dict[str, object]:
+    """All that a line of the log has: who and which, and no address."""
+    return {
+        "event": name,
+        "log_level": level,
+        "kind": mail.kind,
+        "mail_id": mail.pk,
+        "user_id": mail.user_id,
+        **others,
+    }
+
+
+def test_a_welcome_is_delivered_as_text_to_its_person(
+    inbox: Inbox, message: Message, welcome: Mail, events: Events
+) -> None:
+    assert message.run() == "SUCCESS"
+
+    ((recipients, content),) = inbox.taken
+    letter = message_from_bytes(content)
+    assert recipients == ["ada@example.org"]
+    assert (letter["Subject"], letter["To"], letter["From"], letter.get_content_type()) == (
+        "Welcome to Mainstay",
+        "ada@example.org",
+        "webmaster@localhost",
+        "text/plain",
+    )
+    assert letter.get_payload().splitlines()[0] == "Hello ada,"  # type: ignore[union-attr] # no multipart
+    assert (state(welcome), str(welcome)) == ("sent", f"welcome {welcome.pk}")
+    assert events == [event(welcome, "mail_sent", "info")]
+
+
+def test_a_task_that_is_delivered_twice_sends_once(
+    inbox: Inbox, message: Message, welcome: Mail, events: Events
+) -> None:
+    assert (message.run(), message.run()) == ("SUCCESS", "SUCCESS")
+
+    assert (len(inbox.taken), state(welcome)) == (1, "sent")
+    assert events == [
+        event(welcome, "mail_sent", "info"),
+        {"event": "mail_not_due", "log_level": "info", "kind": "welcome"},
+    ]
+
+
+def test_two_workers_at_once_send_once(
+    inbox: Inbox, message: Message, welcome: Mail, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_pending = threading.Barrier(2, timeout=20)
+    go_on = tasks._move  # noqa: SLF001 # where both are held
+
+    def held(mail: Mail, before: Mail.State, after: Mail.State) -> bool:
+        if before == Mail.State.PENDING:
+            assert mail.state == "pending"
+            both_pending.wait()
+        return go_on(mail, before, after)
+
+    monkeypatch.setattr(tasks, "_move", held)
+
+    def run(_: int) -> str:
+        try:
+            return message.run()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, range(2))) == ["SUCCESS", "SUCCESS"]
+
+    assert (len(inbox.taken), state(welcome)) == (1, "sent")
+    assert sorted(each["event"] for each in events) == ["mail_not_due", "mail_sent"]
+
+
+@pytest.mark.usefixtures("nobody_listens")
+def test_a_server_that_is_gone_is_tried_again_three_times_a_minute_apart_and_then_the_mail_has_failed(
+    queue: Queue, message: Message, welcome: Mail, events: Events
+) -> None:
+    for attempt in (1, 2, 3):
+        begin = datetime.now(UTC)
+
+        assert message.run() == "RETRY"
+
+        end = datetime.now(UTC)
+        assert state(welcome) == "pending"
+        message = queue.take()
+        assert message.args == [welcome.user_id]
+        assert message.headers["retries"] == attempt
+        assert message.due
+        assert begin + timedelta(seconds=60) <= message.due <= end + timedelta(seconds=60)
+
+    assert message.run() == "SUCCESS"  # the task has done what it could
+
+    assert (state(welcome), queue.waiting()) == ("failed", [])
+    assert events == [
+        *(
+            event(welcome, "mail_retried", "warning", attempt=attempt, error="ConnectionRefusedError")
+            for attempt in (1, 2, 3)
+        ),
+        event(welcome, "mail_failed", "error", error="NotAccepted"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "error"),
+    [
+        ("MAIL", "451 try later", "the server answered 451"),
+        ("RCPT", "450 busy", "the recipient was refused"),
+        ("RCPT", "550 no such user ada@example.org", "the recipient was refused"),
+        ("DATA", "452 no space", "the server answered 452"),
+        ("DATA", "554 looks like spam", "the server answered 554"),
+    ],
+)
+def test_a_mail_that_the_server_has_not_taken_is_sent_later_and_once(
+    inbox: Inbox,
+    queue: Queue,
+    message: Message,
+    welcome: Mail,
+    events: Events,
+    caplog: pytest.LogCaptureFixture,
+    command: str,
+    reply: str,
+    error: str,
+) -> None:
+    caplog.set_level("CRITICAL", logger="mail.log")  # that one is the server's
+    caplog.set_level("INFO")
+    inbox.replies[command] = reply
+    assert message.run() == "RETRY"
+    assert (inbox.taken, state(welcome)) == ([], "pending")
+
+    inbox.replies.clear()
+    assert queue.take().run() == "SUCCESS"
+
+    assert ([recipients for recipients, _ in inbox.taken], state(welcome)) == ([["ada@example.org"]], "sent")
+    assert queue.waiting() == []
+    assert events == [
+        event(welcome, "mail_retried", "warning", attempt=1, error=error),
+        event(welcome, "mail_sent", "info"),
+    ]
+    assert "NotAccepted" in caplog.text  # Celery has had its say
+    assert "ada@example.org" not in caplog.text
+
+
+def test_a_connection_that_breaks_when_all_is_said_counts_as_failed_and_is_not_sent_again(
+    inbox: Inbox, queue: Queue, message: Message, welcome: Mail, events: Events
+) -> None:
+    inbox.drops = True
+
+    assert message.run() == "FAILURE"
+
+    assert len(inbox.seen) == 1  # the server may have it: nobody knows
+    assert (state(welcome), queue.waiting()) == ("failed", [])
+    assert events == [event(welcome, "mail_failed", "error", error="SMTPServerDisconnected")]
+
+    inbox.drops = False
+    assert message.run() == "SUCCESS"
+    assert (inbox.taken, state(welcome)) == ([], "failed")
+
+
+def test_a_person_without_an_address_is_a_failed_mail(
+    inbox: Inbox, message: Message, welcome: Mail, events: Events
+) -> None:
+    User.objects.update(email="")
+
+    assert message.run() == "FAILURE"
+
+    assert (inbox.seen, state(welcome)) == ([], "failed")
+    assert events == [event(welcome, "mail_failed", "error", error="ValueError")]
+
+
+def test_a_person_who_is_gone_gets_nothing(inbox: Inbox, message: Message, queue: Queue, events: Events) -> None:
+    User.objects.all().delete()
+
+    assert message.run() == "SUCCESS"
+
+    assert (inbox.seen, Mail.objects.count(), queue.waiting()) == ([], 0, [])
+    assert events == [{"event": "mail_not_due", "log_level": "info", "kind": "welcome"}]
+
+
+def test_a_name_does_not_write_the_letter_s_headers(inbox: Inbox, message: Message) -> None:
+    User.objects.update(username="ada\nBcc: eve@example.org")  # no form lets it in; a letter would not mind
+
+    assert message.run() == "SUCCESS"
+
+    ((recipients, content),) = inbox.taken
+    assert (recipients, message_from_bytes(content)["Bcc"]) == (["ada@example.org"], None)
+
+
+# --- send_pending_mail ---------------------------------------------------------------------------
+
+
+def age(mail: Mail, by: timedelta) -> None:
+    Mail.objects.filter(pk=mail.pk).update(changed_at=timezone.now() - by)
+
+
+def test_a_welcome_that_was_forgotten_is_enqueued_and_sent_once(
+    inbox: Inbox, queue: Queue, welcome: Mail, events: Events
+) -> None:
+    age(welcome, tasks.FORGOTTEN + timedelta(seconds=1))
+
+    tasks.send_pending_mail.run()
+    tasks.send_pending_mail.run()
+
+    assert [(each.name, each.args) for each in queue.waiting()] == [
+        ("service.accounts.tasks.send_welcome_email", [welcome.user_id])
+    ] * 2
+    assert (queue.take().run(), queue.take().run()) == ("SUCCESS", "SUCCESS")
+    assert (len(inbox.taken), state(welcome)) == (1, "sent")
+    assert [each["event"] for each in events] == ["mail_sent", "mail_not_due"]
+
+
+def test_a_mail_that_may_still_have_its_task_is_left_to_it(queue: Queue, welcome: Mail, events: Events) -> None:
+    age(welcome, tasks.FORGOTTEN - timedelta(seconds=30))
+
+    tasks.send_pending_mail.run()
+
+    assert (queue.waiting(), state(welcome), events) == ([], "pending", [])
+
+
+def test_a_mail_that_was_interrupted_is_given_up_and_never_sent_again(
+    inbox: Inbox, queue: Queue, message: Message, welcome: Mail, events: Events
+) -> None:
+    Mail.objects.update(state=Mail.State.SENDING)
+    age(welcome, tasks.FORGOTTEN + timedelta(seconds=1))
+
+    tasks.send_pending_mail.run()
+
+    assert (state(welcome), queue.waiting()) == ("failed", [])
+    assert events == [{"event": "mail_interrupted", "log_level": "error", "count": 1}]
+    assert message.run() == "SUCCESS"
+    assert (inbox.seen, state(welcome)) == ([], "failed")
+
+
+def test_a_mail_that_is_being_sent_is_left_alone(queue: Queue, welcome: Mail, events: Events) -> None:
+    Mail.objects.update(state=Mail.State.SENDING)
+
+    tasks.send_pending_mail.run()
+
+    assert (state(welcome), queue.waiting(), events) == ("sending", [], [])
