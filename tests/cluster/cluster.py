@@ -1,0 +1,220 @@
+"""A release of the chart on the cluster of the current kube context, and what a test does with it."""
+
+import itertools
+import json
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "django"
+# Where images are pushed to and pulled from, and the tag of the service's image there.
+REGISTRY = os.environ.get("REGISTRY", "")
+TAG = os.environ.get("TAG", "0.1.0")
+T = TypeVar("T")
+
+
+def run(
+    *command: str, stdin: str | None = None, check: bool = True, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True, timeout=timeout)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return done
+
+
+def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """The condition's first true answer; AssertionError if none comes in time."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
+    return answer
+
+
+def image(tag: str, dockerfile: str, base: str | None = None, context: dict[str, str] | None = None) -> str:
+    """Builds and pushes REGISTRY/service:TAG from lines on top of the service's image; returns the tag."""
+    lines = f"FROM {base or f'{REGISTRY}/service:{TAG}'}\n{dockerfile}"
+    run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:{tag}", "-", stdin=lines)
+    run("docker", "push", "--quiet", f"{REGISTRY}/service:{tag}")
+    return tag
+
+
+class Release:
+    """The release `shop` in a namespace of its own, which admits restricted pods only."""
+
+    def __init__(self, name: str = "shop") -> None:
+        assert REGISTRY, "Set REGISTRY to a registry that docker pushes to and the cluster pulls from."
+        self.name = name
+        self.namespace = f"django-test-{secrets.token_hex(3)}"
+        self.host = f"{self.namespace}.example.test"
+        self.url = f"https://{self.host}"
+        run("kubectl", "create", "namespace", self.namespace)
+        run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
+
+    def remove(self) -> None:
+        run("kubectl", "delete", "namespace", self.namespace, "--wait=false")
+
+    # --- Helm and kubectl -------------------------------------------------------------------------
+
+    def flags(self, values: dict[str, Any]) -> list[str]:
+        all_values = {"host": self.host, "image.repository": f"{REGISTRY}/service", "image.tag": TAG} | values
+        return [part for key, value in all_values.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
+
+    def install(self, *options: str, check: bool = True, **values: Any) -> subprocess.CompletedProcess[str]:
+        """`helm upgrade --install --wait`; `web__replicas=2` is `web.replicas`."""
+        chosen = {key.replace("__", "."): value for key, value in values.items()}
+        command = ["helm", "upgrade", "--install", self.name, str(CHART), "--namespace", self.namespace, "--wait"]
+        timeout = [] if "--timeout" in options else ["--timeout", "180s"]
+        return run(*command, *timeout, *options, *self.flags(chosen), check=check)
+
+    def helm(self, *arguments: str) -> str:
+        return run("helm", *arguments, "--namespace", self.namespace).stdout
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin).stdout
+
+    def get(self, *what: str) -> Any:
+        return json.loads(self.kubectl("get", *what, "--output", "json"))
+
+    def pods(self, component: str) -> list[Any]:
+        """The component's pods that aren't ending, oldest first."""
+        labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+        found = [
+            pod for pod in self.get("pods", "--selector", labels)["items"] if "deletionTimestamp" not in pod["metadata"]
+        ]
+        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def pod(self, component: str) -> str:
+        """The name of the component's newest pod."""
+        return str(self.pods(component)[-1]["metadata"]["name"])
+
+    def restarts(self, component: str) -> int:
+        statuses = [status for pod in self.pods(component) for status in pod["status"]["containerStatuses"]]
+        return sum(status["restartCount"] for status in statuses)
+
+    def scale(self, what: str, replicas: int) -> None:
+        """To that number, and until the pods are there or gone."""
+        self.kubectl("scale", what, f"--replicas={replicas}")
+        component = what.rpartition("-")[2]
+        if replicas:
+            self.kubectl("rollout", "status", what, "--timeout=90s")
+        else:
+            labels = f"app.kubernetes.io/component={component}"
+            self.kubectl("wait", "pod", "--selector", labels, "--for=delete", "--timeout=90s")
+
+    def python(self, code: str, component: str = "web") -> str:
+        """The output of Django's shell in a pod."""
+        pod = self.pod(component)
+        command = ("python", "manage.py", "shell", "--no-imports", "--command", code)
+        return self.kubectl("exec", pod, "--container", component, "--", *command)
+
+    def psql(self, sql: str) -> str:
+        command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)
+        return self.kubectl("exec", f"{self.name}-postgres-0", "--container", "postgres", "--", *command).strip()
+
+    def health(self, path: str) -> int:
+        """The status that the web pod's health listener answers, asked in the pod."""
+        code = (
+            "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8001, timeout=5);"
+            f" c.request('GET', '{path}'); print(c.getresponse().status)"
+        )
+        return int(self.kubectl("exec", self.pod("web"), "--container", "web", "--", "python", "-c", code))
+
+    def migrations_run(self) -> set[str]:
+        return {pod["metadata"]["uid"] for pod in self.pods("migrate")}
+
+    # --- people ----------------------------------------------------------------------------------
+
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # a machine's own certificate authorities would outdo the next line
+        session.verify = False  # the ingress controller's own certificate, as none is given
+        return session
+
+    def post(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.Response:
+        """A form sent as a browser sends it."""
+        session.get(self.url + path)
+        token = session.cookies.get("csrftoken", domain=self.host) or ""
+        headers = {"Referer": self.url + path, "X-CSRFToken": token}
+        return session.post(self.url + path, data=data, headers=headers, timeout=60, **more)
+
+    def person(self, name: str | None = None) -> requests.Session:
+        """Somebody who signed up and logged in."""
+        name = name or f"person-{secrets.token_hex(4)}"
+        session, password = self.session(), "correct-horse-battery"
+        form = {"username": name, "email": f"{name}@example.org", "password1": password, "password2": password}
+        signed_up = self.post(session, "/accounts/sign-up/", form)
+        assert signed_up.url.endswith("/accounts/login/"), signed_up.text
+        logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})
+        assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
+        return session
+
+    def superuser(self, password: str, name: str = "admin") -> requests.Session:
+        session = self.session()
+        logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})
+        assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
+        return session
+
+    def stylesheet(self) -> str:
+        """The path of the stylesheet that the front page names."""
+        page = self.session().get(self.url).text
+        return page.partition('rel="stylesheet" href="')[2].partition('"')[0]
+
+    @contextmanager
+    def load(self, rate: float = 15, paths: tuple[str, ...] = ()) -> Iterator[Counter[str]]:
+        """Requests at a constant rate, one in three a POST, until the block ends; counts each outcome."""
+        outcomes: Counter[str] = Counter()
+        people = [self.person() for _ in range(4)]
+        gets = ("/accounts/login/", "/accounts/profile/", *paths)
+        stop = threading.Event()
+        started = time.monotonic()
+        turns = itertools.count()
+
+        def send(person: requests.Session) -> None:
+            while True:
+                turn = next(turns)
+                if stop.wait(max(0.0, started + turn / rate - time.monotonic())):
+                    return
+                path = gets[turn % len(gets)]
+                try:
+                    if turn % 3 == 0:
+                        path = "/accounts/profile/"
+                        token = person.cookies.get("csrftoken", domain=self.host) or ""
+                        headers = {"Referer": self.url + path, "X-CSRFToken": token}
+                        form = {"display_name": f"turn {turn}"}
+                        answer = person.post(self.url + path, form, headers=headers, timeout=30, allow_redirects=False)
+                    else:
+                        answer = person.get(self.url + path, timeout=30)
+                    outcomes[f"{answer.request.method} {path} {answer.status_code}"] += 1
+                except requests.RequestException as error:
+                    outcomes[f"{path} {type(error).__name__} {error}"] += 1
+
+        threads = [threading.Thread(target=send, args=(person,)) for person in people]
+        for thread in threads:
+            thread.start()
+        try:
+            yield outcomes
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def failures(outcomes: Counter[str]) -> dict[str, int]:
+    """What of a load was neither answered nor redirected as it should."""
+    return {what: count for what, count in outcomes.items() if not what.endswith((" 200", " 302"))}
+
+
+def manifests(rendered: str) -> list[Any]:
+    return [item for item in yaml.safe_load_all(rendered) if item]

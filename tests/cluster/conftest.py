@@ -1,0 +1,66 @@
+"""One release for the tests that leave it as they found it; a namespace of its own for each of the others."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.cluster import Release
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.filterwarnings("ignore:Unverified HTTPS request"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hosts() -> Iterator[None]:
+    """Names under example.test are the cluster's ingress, at INGRESS (127.0.0.1)."""
+    ask = socket.getaddrinfo
+    ingress = os.environ.get("INGRESS", "127.0.0.1")
+
+    def answer(host: Any, *arguments: Any, **more: Any) -> Any:
+        return ask(ingress if str(host).endswith(".example.test") else host, *arguments, **more)
+
+    socket.getaddrinfo = answer
+    yield
+    socket.getaddrinfo = ask
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> Iterator[Callable[[], Release]]:
+    made: list[Release] = []
+
+    def make() -> Release:
+        made.append(Release())
+        return made[-1]
+
+    yield make
+    for release in made:
+        release.remove()
+
+
+@pytest.fixture
+def empty(namespaces: Callable[[], Release]) -> Release:
+    """A namespace in which nothing is installed."""
+    return namespaces()
+
+
+@pytest.fixture(scope="session")
+def fresh(namespaces: Callable[[], Release]) -> tuple[Release, float]:
+    """A release of nothing but a host name and the image, and the seconds until it was ready."""
+    release = namespaces()
+    started = time.monotonic()
+    release.install()
+    return release, time.monotonic() - started
+
+
+@pytest.fixture
+def release(fresh: tuple[Release, float]) -> Release:
+    return fresh[0]

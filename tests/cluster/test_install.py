@@ -1,0 +1,134 @@
+"""A release as it is after `helm install`."""
+
+import io
+import json
+
+from PIL import Image
+
+from tests.cluster.cluster import TAG, Release, until
+
+
+def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tuple[Release, float]) -> None:
+    release, seconds = fresh
+    assert seconds <= 60
+    for component in ("web", "worker", "beat", "postgres", "valkey"):
+        assert len(release.pods(component)) == 1, component
+        assert release.restarts(component) == 0, component
+    (migration,) = release.pods("migrate")
+    assert migration["status"]["phase"] == "Succeeded"
+    assert "Phase:" in release.helm("test", release.name)
+
+
+def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release) -> None:
+    session = release.person("ada")
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), "navy").save(picture, "PNG")
+    saved = release.post(
+        session, "/accounts/profile/", {"display_name": "Ada"}, files={"picture": ("me.png", picture.getvalue())}
+    )
+    path = saved.text.partition('src="/media/')[2].partition('"')[0]
+
+    answer = session.get(f"{release.url}/media/{path}")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "image/webp"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    # Gunicorn's request log has no line of it: nginx answered.
+    assert f"/media/{path}" not in release.kubectl("logs", release.pod("web"), "--container", "web")
+    assert f"/media/{path}" in release.kubectl("logs", release.pod("web"), "--container", "nginx")
+    log = until(
+        lambda: "ada@example.org" in release.kubectl("logs", release.pod("worker"), "--container", "worker"),
+        30,
+        "the welcome mail is in the worker's log",
+    )
+    assert log
+
+
+def test_static_files_are_compressed_and_immutable(release: Release) -> None:
+    stylesheet = release.url + release.stylesheet()
+    session = release.session()
+    sizes = {}
+    for encoding in ("identity", "gzip", "br"):
+        answer = session.get(stylesheet, headers={"Accept-Encoding": encoding}, stream=True)
+        sizes[encoding] = len(answer.raw.read(decode_content=False))
+        assert answer.headers.get("Content-Encoding", "identity") == encoding
+        assert answer.headers["Content-Type"] == "text/css"
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["Vary"] == "Accept-Encoding"
+    assert sizes["br"] < sizes["gzip"] < sizes["identity"]
+    assert session.get(f"{release.url}/static/none.css").status_code == 404
+
+
+def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Release) -> None:
+    tables = release.psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").split()
+    assert {
+        "auth_user",
+        "auth_group",
+        "auth_permission",
+        "django_migrations",
+        "django_session",
+        "django_admin_log",
+    } <= set(tables)
+    release.install(superuser__enabled=True)
+    release.kubectl(
+        "wait",
+        "job",
+        "--selector",
+        "app.kubernetes.io/component=superuser",
+        "--for=condition=Complete",
+        "--timeout=90s",
+    )
+    (job,) = release.get("jobs", "--selector", "app.kubernetes.io/component=superuser")["items"]
+    password = release.kubectl(
+        "get",
+        "secret",
+        f"{release.name}-secret",
+        "--output",
+        "go-template={{.data.DJANGO_SUPERUSER_PASSWORD | base64decode}}",
+    )
+
+    release.kubectl("delete", "job", job["metadata"]["name"])
+    release.install(superuser__enabled=True)
+    release.kubectl("wait", "job", job["metadata"]["name"], "--for=condition=Complete", "--timeout=90s")
+
+    assert release.psql("SELECT count(*) FROM auth_user WHERE is_superuser") == "1"
+    admin = release.superuser(password)
+    page = admin.get(f"{release.url}/admin/")
+    assert page.status_code == 200
+    style = page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+    assert style.startswith("/static/admin/css/base.")
+    assert admin.get(release.url + style).headers["Content-Type"] == "text/css"
+    assert admin.get(f"{release.url}/reports/").status_code == 200
+    table = admin.get(f"{release.url}/reports/daily-reports.csv")
+    assert table.status_code == 200
+    assert table.text.startswith("day,")
+
+
+def test_measurements_and_health_details_are_not_outside(release: Release) -> None:
+    session = release.session()
+    answers = {
+        path: session.get(release.url + path).status_code for path in ("/metrics", "/readyz", "/startupz", "/accel/x")
+    }
+    assert answers == {"/metrics": 404, "/readyz": 404, "/startupz": 404, "/accel/x": 404}
+
+
+def test_spoofed_address_is_not_believed(release: Release) -> None:
+    spoofed = {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.7", "X-Request-ID": "spoofed-address-1"}
+    release.session().get(f"{release.url}/accounts/login/", headers=spoofed)
+
+    def line() -> str:
+        lines = release.kubectl("logs", release.pod("web"), "--container", "nginx").splitlines()
+        return next((line for line in lines if "spoofed-address-1" in line), "")
+
+    record = json.loads(until(line, 10, "nginx logged the request"))
+    assert record["path"] == "/accounts/login/"
+    assert record["client"] != "203.0.113.7"
+
+
+def test_every_log_line_of_the_application_is_json(release: Release) -> None:
+    for component in ("web", "worker", "beat"):
+        lines = release.kubectl("logs", release.pod(component), "--container", component).splitlines()
+        records = [line for line in lines if line.startswith("{")]
+        assert [json.loads(line)["level"] for line in records], component
+    assert release.pods("web")[0]["spec"]["containers"][0]["image"].endswith(f":{TAG}")
