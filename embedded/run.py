@@ -122,11 +122,12 @@ def _start(data: Path, arguments: argparse.Namespace, children: list[Child], sig
     start("Gunicorn", "-m", "gunicorn", "--config", "service/gunicorn.conf.py", "service.wsgi:application")
     say("Exporter", f"http://127.0.0.1:{metrics}/metrics")
     start("Exporter", "-m", "service.operations.exporter")
+    # First what answers: the others would only share the processors with it.
+    _watch(children, signals, lambda: _ready(port))
     say("Worker", "celery worker, 2 processes")
     start("Worker", "-m", "celery", "--quiet", "-A", "service", "worker", "--concurrency", "2")
     say("Beat", "celery beat")
     start("Beat", "-m", "celery", "--quiet", "-A", "service", "beat", "--schedule", str(data / "beat"))
-    _watch(children, signals, lambda: _ready(port))
     say("Ready", f"http://127.0.0.1:{port}    Ctrl-C ends it")
 
 
