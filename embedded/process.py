@@ -72,7 +72,7 @@ def spawn(  # noqa: PLR0913 # of a process there is much to say
                 f"{Path(command[0]).name} refuses to run as root, and setpriv (package util-linux), which would run it "
                 "as nobody, is missing. Install it, or run this as an ordinary user."
             )
-        # dac_override lets nobody pass folders that only root may enter, such as /root. Docker's root has it.
+        # dac_override lets nobody pass folders that only root may enter, such as root's home. Docker's root has it.
         prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     if prefix:
