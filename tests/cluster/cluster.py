@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
-import yaml
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "django"
@@ -42,8 +41,8 @@ def until(condition: Callable[[], T], seconds: float, what: str) -> T:
     return answer
 
 
-def image(tag: str, dockerfile: str, base: str | None = None, context: dict[str, str] | None = None) -> str:
-    """Builds and pushes REGISTRY/service:TAG from lines on top of the service's image; returns the tag."""
+def image(tag: str, dockerfile: str, base: str | None = None) -> str:
+    """Builds and pushes an image of the tag, from lines on top of the service's image or of `base`; returns the tag."""
     lines = f"FROM {base or f'{REGISTRY}/service:{TAG}'}\n{dockerfile}"
     run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:{tag}", "-", stdin=lines)
     run("docker", "push", "--quiet", f"{REGISTRY}/service:{tag}")
@@ -119,6 +118,10 @@ class Release:
         command = ("python", "manage.py", "shell", "--no-imports", "--command", code)
         return self.kubectl("exec", pod, "--container", component, "--", *command)
 
+    def secret(self, key: str) -> str:
+        template = f"{{{{.data.{key} | base64decode}}}}"
+        return self.kubectl("get", "secret", f"{self.name}-secret", "--output", f"go-template={template}")
+
     def psql(self, sql: str) -> str:
         command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)
         return self.kubectl("exec", f"{self.name}-postgres-0", "--container", "postgres", "--", *command).strip()
@@ -166,41 +169,38 @@ class Release:
         assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
         return session
 
-    def stylesheet(self) -> str:
-        """The path of the stylesheet that the front page names."""
-        page = self.session().get(self.url).text
-        return page.partition('rel="stylesheet" href="')[2].partition('"')[0]
-
     @contextmanager
-    def load(self, rate: float = 15, paths: tuple[str, ...] = ()) -> Iterator[Counter[str]]:
-        """Requests at a constant rate, one in three a POST, until the block ends; counts each outcome."""
+    def load(self, rate: float = 10) -> Iterator[Counter[str]]:
+        """Pages at a constant rate until the block ends, one in three a POST; counts each outcome.
+
+        As a browser would, it asks for the stylesheet that a page names.
+        """
         outcomes: Counter[str] = Counter()
-        people = [self.person() for _ in range(4)]
-        gets = ("/accounts/login/", "/accounts/profile/", *paths)
         stop = threading.Event()
         started = time.monotonic()
         turns = itertools.count()
 
-        def send(person: requests.Session) -> None:
-            while True:
-                turn = next(turns)
+        def send(person: requests.Session, method: str, path: str, **more: Any) -> str:
+            try:
+                answer = person.request(method, self.url + path, timeout=30, allow_redirects=False, **more)
+            except requests.RequestException as error:
+                outcomes[f"{method} {path} {type(error).__name__} {error}"] += 1
+                return ""
+            outcomes[f"{method} {path} {answer.status_code}"] += 1
+            return answer.text
+
+        def visit(person: requests.Session) -> None:
+            for turn in turns:
                 if stop.wait(max(0.0, started + turn / rate - time.monotonic())):
                     return
-                path = gets[turn % len(gets)]
-                try:
-                    if turn % 3 == 0:
-                        path = "/accounts/profile/"
-                        token = person.cookies.get("csrftoken", domain=self.host) or ""
-                        headers = {"Referer": self.url + path, "X-CSRFToken": token}
-                        form = {"display_name": f"turn {turn}"}
-                        answer = person.post(self.url + path, form, headers=headers, timeout=30, allow_redirects=False)
-                    else:
-                        answer = person.get(self.url + path, timeout=30)
-                    outcomes[f"{answer.request.method} {path} {answer.status_code}"] += 1
-                except requests.RequestException as error:
-                    outcomes[f"{path} {type(error).__name__} {error}"] += 1
+                if turn % 3 == 0:
+                    token = person.cookies.get("csrftoken", domain=self.host) or ""
+                    headers = {"Referer": f"{self.url}/accounts/profile/", "X-CSRFToken": token}
+                    send(person, "POST", "/accounts/profile/", data={"display_name": f"turn {turn}"}, headers=headers)
+                elif style := stylesheet(send(person, "GET", "/accounts/profile/")):
+                    send(person, "GET", style)
 
-        threads = [threading.Thread(target=send, args=(person,)) for person in people]
+        threads = [threading.Thread(target=visit, args=(self.person(),)) for _ in range(4)]
         for thread in threads:
             thread.start()
         try:
@@ -211,10 +211,11 @@ class Release:
                 thread.join()
 
 
+def stylesheet(page: str) -> str:
+    """The path of the first stylesheet that a page names."""
+    return page.partition('rel="stylesheet" href="')[2].partition('"')[0]
+
+
 def failures(outcomes: Counter[str]) -> dict[str, int]:
     """What of a load was neither answered nor redirected as it should."""
     return {what: count for what, count in outcomes.items() if not what.endswith((" 200", " 302"))}
-
-
-def manifests(rendered: str) -> list[Any]:
-    return [item for item in yaml.safe_load_all(rendered) if item]

@@ -5,7 +5,7 @@ import json
 
 from PIL import Image
 
-from tests.cluster.cluster import TAG, Release, until
+from tests.cluster.cluster import TAG, Release, stylesheet, until
 
 
 def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tuple[Release, float]) -> None:
@@ -46,7 +46,7 @@ def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release
 
 
 def test_static_files_are_compressed_and_immutable(release: Release) -> None:
-    stylesheet = release.url + release.stylesheet()
+    stylesheet = release.url + stylesheet(release.session().get(release.url).text)
     session = release.session()
     sizes = {}
     for encoding in ("identity", "gzip", "br"):
@@ -80,13 +80,7 @@ def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Rel
         "--timeout=90s",
     )
     (job,) = release.get("jobs", "--selector", "app.kubernetes.io/component=superuser")["items"]
-    password = release.kubectl(
-        "get",
-        "secret",
-        f"{release.name}-secret",
-        "--output",
-        "go-template={{.data.DJANGO_SUPERUSER_PASSWORD | base64decode}}",
-    )
+    password = release.secret("DJANGO_SUPERUSER_PASSWORD")
 
     release.kubectl("delete", "job", job["metadata"]["name"])
     release.install(superuser__enabled=True)
@@ -96,7 +90,7 @@ def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Rel
     admin = release.superuser(password)
     page = admin.get(f"{release.url}/admin/")
     assert page.status_code == 200
-    style = page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+    style = stylesheet(page.text)
     assert style.startswith("/static/admin/css/base.")
     assert admin.get(release.url + style).headers["Content-Type"] == "text/css"
     assert admin.get(f"{release.url}/reports/").status_code == 200

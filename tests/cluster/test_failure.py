@@ -1,0 +1,84 @@
+"""What a release survives."""
+
+import threading
+import time
+
+from tests.cluster.cluster import Release, run, until
+
+
+def test_restarted_web_pod_runs_no_migration(release: Release) -> None:
+    before = release.migrations_run()
+    former = release.pod("web")
+
+    release.kubectl("delete", "pod", former)
+
+    release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=90s")
+    assert release.pod("web") != former
+    assert release.migrations_run() == before
+    assert release.kubectl("logs", release.pod("web"), "--container", "wait").endswith(
+        "The schema is at the image's.\n"
+    )
+
+
+def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
+    person = release.person()
+    people = release.psql("SELECT count(*) FROM auth_user")
+    restarts = release.restarts("web")
+
+    release.scale(f"statefulset/{release.name}-postgres", 0)
+    until(lambda: release.health("/readyz") == 503, 20, "readiness is lost with the database")
+    assert release.health("/livez") == 200
+    release.scale(f"statefulset/{release.name}-postgres", 1)
+    until(lambda: release.health("/readyz") == 200, 30, "readiness is back with the database")
+
+    assert release.psql("SELECT count(*) FROM auth_user") == people
+    assert release.restarts("web") == restarts
+    page = until(lambda: person.get(f"{release.url}/accounts/profile/"), 30, "the profile is shown again")
+    assert (page.status_code, page.url) == (200, f"{release.url}/accounts/profile/")
+
+
+def test_lost_cache_logs_nobody_out(release: Release) -> None:
+    person = release.person()
+
+    release.scale(f"statefulset/{release.name}-valkey", 0)
+    page = person.get(f"{release.url}/accounts/profile/", timeout=30)
+    assert (page.status_code, page.url) == (200, f"{release.url}/accounts/profile/")
+    assert release.health("/readyz") == 200
+    release.scale(f"statefulset/{release.name}-valkey", 1)
+
+    assert person.get(f"{release.url}/accounts/profile/").url == f"{release.url}/accounts/profile/"
+
+
+def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> None:
+    person = release.person()
+    pod = release.pod("web")
+    lock = "BEGIN; LOCK TABLE accounts_profile IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20); COMMIT"
+    holder = threading.Thread(target=release.psql, args=(lock,))
+    holder.start()
+    held = (
+        "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'accounts_profile'::regclass"
+    )
+    until(lambda: release.psql(held) == "1", 10, "the table is locked")
+    answers: list[tuple[int, float]] = []
+
+    def ask() -> None:
+        started = time.monotonic()
+        status = person.get(f"{release.url}/accounts/profile/", timeout=60).status_code
+        answers.append((status, time.monotonic() - started))
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'accounts_profile'::regclass"
+    until(lambda: release.psql(waiting) == "1", 10, "the request waits for the table")
+    grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
+    started = time.monotonic()
+    run("kubectl", "--namespace", release.namespace, "delete", "pod", pod, f"--timeout={grace + 10}s")
+    ended = time.monotonic() - started
+
+    asker.join()
+    holder.join()
+    ((status, seconds),) = answers
+    assert status == 200
+    assert seconds > 15
+    assert ended < grace
+    release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=90s")
