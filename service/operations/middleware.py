@@ -3,7 +3,8 @@
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from service.operations.health import Wsgi
 from service.operations.metrics import REQUEST_QUEUE
 from service.operations.tracing import comment_queries
 
@@ -74,6 +76,16 @@ def limit_body(get_response: View) -> View:
     return middleware
 
 
+def ignore_nul_cookies(get_response: View) -> View:
+    """Takes a cookie with a NUL for none: as a session's key PostgreSQL would refuse it, and the answer be 500."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
+        return get_response(request)
+
+    return middleware
+
+
 def htmx_redirects(get_response: View) -> View:
     """Lets htmx go where a form's answer redirects to: its fetch would follow on its own and swap the page."""
 
@@ -86,6 +98,39 @@ def htmx_redirects(get_response: View) -> View:
         return response
 
     return middleware
+
+
+class WholeBody:
+    """The body of a request, which breaks where the client left before its end.
+
+    Gunicorn then returns what came, and Django would take half a form for a whole one. nginx, where it is in
+    front, passes on whole bodies only.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def read(self, size: int) -> bytes:
+        return self._whole(self.stream.read(size), size)
+
+    def readline(self, size: int) -> bytes:
+        return self._whole(self.stream.readline(size), 1)
+
+    def _whole(self, data: bytes, least: int) -> bytes:
+        """Django asks for no more than Content-Length says."""
+        if len(data) < least:
+            raise ConnectionResetError("The client left before the end of the body.")
+        return data
+
+
+def with_whole_body(application: Wsgi) -> Wsgi:
+    """The application, which reads no half a body."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.input"] = WholeBody(environ["wsgi.input"])
+        return application(environ, start_response)
+
+    return answer
 
 
 def _observe_queue(header: str) -> None:

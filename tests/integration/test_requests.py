@@ -1,0 +1,480 @@
+"""Requests that no browser sends, and what stands in every answer."""
+
+import http.client
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings as service_settings
+from django.contrib import messages
+from django.core.files.base import ContentFile
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import include, path, reverse
+from prometheus_client import REGISTRY
+from pytest_django import Settings
+
+from service.accounts.models import Profile, User
+from tests.gunicorn import Gunicorn, gunicorn
+from tests.unit.test_pictures import encode
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue"), pytest.mark.urls(__name__)]
+
+LOGIN = reverse("accounts:login")
+PROFILE = reverse("accounts:profile")
+LIMIT = 4 * 1024 * 1024
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("what nobody may see")
+
+
+def statement(request: HttpRequest) -> HttpResponse:
+    """The very statement that asks for it, as the database has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        return HttpResponse(cursor.fetchone()[0])
+
+
+def redirect_with_message(request: HttpRequest) -> HttpResponse:
+    messages.success(request, "Said before the redirect.")
+    return HttpResponse(status=302, headers={"Location": "/there/"})
+
+
+urlpatterns = [
+    path("broken/", broken),
+    path("statement/", statement),
+    path("redirect/", redirect_with_message),
+    path("", include("service.urls")),
+]
+
+
+def assert_tells_nothing(page: str) -> None:
+    """An error page of ours, without a traceback or a setting."""
+    assert "Mainstay</title>" in page
+    for detail in ("Traceback", "RuntimeError", "what nobody may see", "service.urls", "INSTALLED_APPS", "DEBUG"):
+        assert detail not in page
+    for secret in (service_settings.SECRET_KEY, service_settings.DATABASES["default"]["PASSWORD"]):
+        assert secret not in page
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_an_unknown_host_gets_our_page_and_no_detail(client: Client) -> None:
+    response = client.get("/", headers={"host": "evil.example"})
+
+    assert response.status_code == 400
+    page = response.content.decode()
+    assert "That request can't be read" in page
+    assert "evil.example" not in page
+    assert_tells_nothing(page)
+
+
+def test_an_unknown_method_is_not_implemented(client: Client) -> None:
+    response = client.generic("BREW", "/")
+
+    assert (response.status_code, response.content, response["Content-Type"]) == (
+        501,
+        b"Unknown method.\n",
+        "text/plain",
+    )
+
+
+@pytest.mark.parametrize("length", [str(10 * 1024 * 1024), str(LIMIT + 1), "-1", "many", "1.5", "²"])
+def test_a_body_that_is_too_large_or_of_no_length_is_refused_unread(client: Client, length: str) -> None:
+    response = client.post(LOGIN, {"username": "ada", "password": "x"}, headers={"content-length": length})
+
+    assert response.status_code == 413
+    page = response.content.decode()
+    assert "What you send may have at most 4 MB. Nothing was changed." in page
+    assert_tells_nothing(page)
+
+
+def test_a_body_of_just_the_limit_is_read(client: Client) -> None:
+    head = b"username=ada&password=x&rest="
+    body = head + b"a" * (LIMIT - len(head))
+
+    response = client.post("/", body, content_type="text/plain")
+
+    assert response.status_code == 405  # by the view: a page that can't be posted to
+
+
+def test_a_form_from_elsewhere_is_refused_with_our_page() -> None:
+    response = Client(enforce_csrf_checks=True).post(LOGIN, {"username": "ada", "password": "x"})
+
+    assert response.status_code == 403
+    assert b"The form has expired" in response.content
+    assert_tells_nothing(response.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sessionid", "garbage"),
+        ("sessionid", "x" * 4000),
+        ("sessionid", "../../../etc/passwd"),
+        ("sessionid", '"nul\\000nul\\000nul"'),
+        ("messages", "[[not json"),
+        ("messages", '{"half": '),
+        ("messages", "bm90IGpzb24:signature:forged"),
+        ("messages", '"nul\\000"'),
+        ("csrftoken", "short"),
+        ("csrftoken", "<script>alert(1)</script>"),
+        ("csrftoken", '"nul\\000"'),
+        ("theme", '"><script>alert(1)</script>'),
+        ("theme", '"nul\\000"'),
+        ("preferences", '{"json": [1, 2'),
+    ],
+)
+def test_a_broken_cookie_is_as_good_as_none(client: Client, name: str, value: str) -> None:
+    response = client.get(LOGIN, headers={"cookie": f"{name}={value}"})
+
+    assert response.status_code == 200
+    page = response.content.decode()
+    assert '<html lang="en">' in page
+    assert "alert(1)" not in page
+    assert response.context["user"].is_authenticated is False
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_theme_cookie_sets_the_theme(client: Client, theme: str) -> None:
+    client.cookies["theme"] = theme
+
+    assert f'<html lang="en" data-theme="{theme}">' in client.get("/").content.decode()
+
+
+# --- what breaks ---------------------------------------------------------------------------------
+
+
+def test_a_view_that_raises_is_a_page_of_ours_and_a_line_in_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.raise_request_exception = False
+
+    response = client.get("/broken/")
+
+    assert response.status_code == 500
+    assert "Something broke on our side" in response.content.decode()
+    assert_tells_nothing(response.content.decode())
+    assert re.fullmatch("[0-9a-f]{32}", response["X-Request-ID"])
+    (logged,) = [record for record in caplog.records if record.name == "django.request"]
+    assert logged.exc_info
+    assert str(logged.exc_info[1]) == "what nobody may see"
+
+
+@pytest.mark.parametrize("address", ["/no/such/page/", "/accounts/", "/admin.php", "/%00", "/%ff"])
+def test_an_address_that_leads_nowhere_is_a_page_of_ours(client: Client, address: str) -> None:
+    response = client.get(address)
+
+    assert response.status_code == 404
+    assert "There is no such page" in response.content.decode()
+    assert_tells_nothing(response.content.decode())
+
+
+# --- what stands in every answer -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["4f9c2b1e-77aa", "A_1-" * 16])
+def test_a_request_id_is_taken_over_and_answered(client: Client, given: str) -> None:
+    assert client.get("/", headers={"x-request-id": given})["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "short", "a" * 65, "*/ DROP TABLE auth_user; /*", "a b c d e f", "äöüäöüäö"])
+def test_a_request_id_that_is_none_is_replaced(client: Client, given: str) -> None:
+    answers = [client.get("/", headers={"x-request-id": given})["X-Request-ID"] for _ in range(2)]
+
+    assert all(re.fullmatch("[0-9a-f]{32}", answer) for answer in answers)
+    assert answers[0] != answers[1]
+
+
+def test_the_database_sees_the_request_id_in_the_statement(client: Client) -> None:
+    response = client.get("/statement/", headers={"x-request-id": "seen-by-postgres"})
+
+    assert response.content.decode() == (
+        "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() /* request_id=seen-by-postgres */"
+    )
+
+
+def queue_time() -> tuple[float, float]:
+    """How many requests had one, and its sum."""
+    count, total = (REGISTRY.get_sample_value(f"http_request_queue_seconds_{name}") for name in ("count", "sum"))
+    assert count is not None
+    assert total is not None
+    return count, total
+
+
+@pytest.mark.parametrize("prefix", ["t=", ""])
+def test_the_time_in_the_proxy_s_queue_is_observed(client: Client, prefix: str) -> None:
+    count, total = queue_time()
+
+    client.get("/", headers={"x-request-start": f"{prefix}{time.time() - 5:.3f}"})
+
+    after = queue_time()
+    assert after[0] == count + 1
+    assert 5 <= after[1] - total < 15
+
+
+@pytest.mark.parametrize("given", ["", "t=", "yesterday", "t=nan", "t=inf", "t=-inf", "t=0", "t=99999999999"])
+def test_a_queue_time_that_cannot_be_is_not_observed(client: Client, given: str) -> None:
+    before = queue_time()
+
+    assert client.get("/", headers={"x-request-start": given}).status_code == 200
+
+    assert queue_time() == before
+
+
+def test_a_page_lets_nothing_foreign_run_and_nobody_frame_it(client: Client) -> None:
+    response = client.get("/")
+
+    assert sorted(response["Content-Security-Policy"].split("; ")) == [
+        "base-uri 'none'",
+        "connect-src 'self'",
+        "default-src 'none'",
+        "font-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "img-src 'self'",
+        "script-src 'self'",
+        "style-src 'self'",
+    ]
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["Referrer-Policy"] == "same-origin"
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert not re.search(r"<script(?! src=)| style=|<style| on[a-z]+=", response.content.decode())
+
+
+def test_a_redirect_for_htmx_is_one_that_the_page_follows_with_its_cookies(client: Client) -> None:
+    response = client.get("/redirect/", headers={"hx-request": "true"})
+
+    assert (response.status_code, response["HX-Redirect"], response.content) == (204, "/there/", b"")
+    assert "Location" not in response
+    assert "Said before the redirect." in client.get("/").content.decode()  # it came by the cookie
+    assert response.cookies["messages"].value
+
+
+def test_a_login_by_htmx_keeps_its_session(client: Client) -> None:
+    User.objects.create_user("ada", password="correct-horse-7")
+
+    response = client.post(LOGIN, {"username": "ada", "password": "correct-horse-7"}, headers={"hx-request": "true"})
+
+    assert (response.status_code, response["HX-Redirect"]) == (204, PROFILE)
+    assert response.cookies["sessionid"]["httponly"] is True
+    assert client.get(PROFILE).status_code == 200
+
+
+def test_a_redirect_for_everybody_else_is_a_redirect(client: Client) -> None:
+    response = client.get("/redirect/")
+
+    assert (response.status_code, response["Location"]) == (302, "/there/")
+    assert "HX-Redirect" not in response
+
+
+# --- media ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def media(settings: Settings) -> Path:
+    folder = Path(settings.MEDIA_ROOT)
+    (folder / "pictures").mkdir(parents=True)
+    return folder
+
+
+def test_an_uploaded_picture_is_shown_and_can_do_nothing(client: Client, media: Path) -> None:
+    (media / "pictures/me.webp").write_bytes(encode("WEBP"))
+
+    response: Any = client.get("/media/pictures/me.webp")
+
+    assert (response.status_code, b"".join(response.streaming_content)) == (200, encode("WEBP"))
+    assert {name: response.get(name) for name in (*MEDIA_HEADERS, "Content-Disposition")} == {
+        **MEDIA_HEADERS,
+        "Content-Type": "image/webp",
+        "Content-Disposition": 'inline; filename="me.webp"',
+    }
+
+
+MEDIA_HEADERS = {
+    "Content-Type": "application/octet-stream",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "private, max-age=86400",
+}
+
+
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "script.js", "noname", "PICTURE.PNG"])
+def test_any_other_upload_is_a_download(client: Client, media: Path, name: str) -> None:
+    (media / name).write_text("<script>alert(1)</script>")
+
+    response: Any = client.get(f"/media/{name}")
+
+    assert response.status_code == 200
+    assert {header: response.get(header) for header in (*MEDIA_HEADERS, "Content-Disposition")} == {
+        **MEDIA_HEADERS,
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    response.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pictures/missing.webp",
+        "pictures",
+        "../outside.txt",
+        "pictures/../../outside.txt",
+        "%2e%2e/outside.txt",
+        "..%2foutside.txt",
+        "/outside.txt",
+        "%2Fetc/passwd",
+        "nul%00.webp",
+        "a" * 300,
+    ],
+)
+def test_what_is_no_upload_is_not_found(client: Client, media: Path, name: str) -> None:
+    (media.parent / "outside.txt").write_text("not yours")
+
+    response = client.get(f"/media/{name}")
+
+    assert response.status_code == 404
+    assert b"not yours" not in response.content
+    assert_tells_nothing(response.content.decode())
+
+
+def test_with_media_in_a_bucket_no_file_is_served_here(client: Client, media: Path, settings: Settings) -> None:
+    (media / "pictures/me.webp").write_bytes(encode("WEBP"))
+    settings.AWS_STORAGE_BUCKET_NAME = "bucket"
+
+    assert client.get("/media/pictures/me.webp").status_code == 404
+
+
+# --- through a real Gunicorn ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None) -> Iterator[Gunicorn]:
+    with gunicorn(WEB_CONCURRENCY="1") as server:
+        yield server
+
+
+def connect(server: Gunicorn) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+
+
+def get(server: Gunicorn, target: str, **headers: str) -> http.client.HTTPResponse:
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)) as client:
+        client.request("GET", target, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        response = client.getresponse()
+        response.read()
+        return response
+
+
+def logged(server: Gunicorn, event: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def boots(server: Gunicorn) -> int:
+    return server.log.read_text().count("Booting worker")
+
+
+def test_gunicorn_refuses_a_body_of_10_mb_and_closes(server: Gunicorn) -> None:
+    before = boots(server)
+    head = f"POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {10 * 1024 * 1024}\r\n\r\n".encode()
+    with connect(server) as client:
+        client.sendall(head)
+
+        answer = client.recv(65536)
+
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        with suppress(ConnectionError):  # the server does not read on for ever
+            for _ in range(160):
+                client.sendall(bytes(65536))
+        with suppress(ConnectionError):
+            while part := client.recv(65536):
+                answer += part
+        # The end was reached: it is closed, and what was sent behind the head was taken for no request.
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+    assert get(server, "/").status == 200
+    assert boots(server) == before == 1
+
+
+def form(kind: str) -> tuple[str, bytes]:
+    """A content type and a whole form of a profile; the name and the picture stand at its end."""
+    token = "a" * 32
+    if kind == "urlencoded":
+        fields = f"csrfmiddlewaretoken={token}&display_name=Somebody+Else+Altogether"
+        return "application/x-www-form-urlencoded", fields.encode()
+    parts = [f'name="csrfmiddlewaretoken"\r\n\r\n{token}'.encode()]
+    if kind == "picture":
+        picture = encode("PNG", (500, 500))
+        parts += [b'name="display_name"\r\n\r\nMallory', b'name="picture"; filename="me.png"\r\n\r\n' + picture]
+    else:
+        parts += [b'name="display_name"\r\n\r\nSomebody Else Altogether']
+    body = b"".join(b"--frontier\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts)
+    return "multipart/form-data; boundary=frontier", body + b"--frontier--\r\n"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart", "picture"])
+def test_an_upload_that_ends_in_its_middle_changes_nothing(server: Gunicorn, client: Client, kind: str) -> None:
+    user = User.objects.create_user("ada")
+    profile = Profile.objects.create(user=user, display_name="Ada")
+    profile.picture.save("me.webp", ContentFile(encode("WEBP")))
+    client.force_login(user)
+    content_type, body = form(kind)
+    cut = len(body) - {"urlencoded": 10, "multipart": 25, "picture": 400}[kind]
+    request_id = f"truncated-{kind}"
+    head = (
+        f"POST {PROFILE} HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: {request_id}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"Cookie: csrftoken={'a' * 32}; sessionid={client.cookies['sessionid'].value}\r\n\r\n"
+    ).encode()
+
+    with connect(server) as connected:
+        connected.sendall(head + body[:cut])
+        connected.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
+            while connected.recv(65536):
+                pass
+    limit = time.monotonic() + 20
+    while not (lines := [each for each in logged(server, "request") if each["request_id"] == request_id]):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+    assert [(line["path"], line["status"]) for line in lines] == [(PROFILE, 403)]
+    after = Profile.objects.get()
+    assert (after.display_name, after.picture.name) == ("Ada", profile.picture.name)
+    with after.picture.open() as picture:
+        assert picture.read() == encode("WEBP")
+    assert get(server, PROFILE, Cookie=f"sessionid={client.cookies['sessionid'].value}").status == 200
+    assert boots(server) == 1
+
+    # The same form, whole, is taken: it was the cut that made it fail.
+    with connect(server) as connected:
+        connected.sendall(head + body)
+        assert connected.recv(65536).startswith(b"HTTP/1.1 302 ")
+
+
+def test_with_https_every_answer_insists_on_it(django_db_setup: None) -> None:
+    with gunicorn(WEB_CONCURRENCY="1", DJANGO_HTTPS="1") as server:
+        plain = get(server, "/accounts/login/", Host="localhost")
+        secure = get(server, "/accounts/login/", Host="localhost", X_Forwarded_Proto="https")
+
+    assert (plain.status, plain.getheader("Location")) == (301, "https://localhost/accounts/login/")
+    assert secure.status == 200
+    assert secure.getheader("Strict-Transport-Security") == "max-age=31536000; includeSubDomains; preload"
+    cookie = secure.getheader("Set-Cookie") or ""
+    assert cookie.startswith("csrftoken=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(cookie.split("; "))
