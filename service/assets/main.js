@@ -5,31 +5,37 @@ import Alpine from "@alpinejs/csp";
 import "./main.css";
 
 Alpine.data("theme", () => ({
-  get dark() {
-    const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  },
-  toggle() {
-    const theme = this.dark ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
+  choose(event) {
+    const theme = event.target.value;
+    const own = theme === "system";
+    if (own) delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
     // A cookie, so that the server writes it into the page and nothing flashes.
-    document.cookie = `theme=${theme};path=/;max-age=31536000;samesite=lax`;
+    document.cookie = `theme=${own ? "" : theme};path=/;max-age=${own ? 0 : 31536000};samesite=lax`;
   },
 }));
 
 Alpine.data("picture", () => ({
   message: "",
   choose(event) {
-    const [file] = event.target.files;
-    const limit = Number(event.target.dataset.maxBytes);
-    this.message = file && file.size > limit ? "The picture is larger than 2 MB. Choose a smaller one." : "";
-    event.target.setCustomValidity(this.message);
+    const input = event.target;
+    const [file] = input.files;
+    const refused = file && file.size > Number(input.dataset.maxBytes);
+    this.message = refused ? "The picture is larger than 2 MB. Choose a smaller one." : "";
+    // The browser then keeps the form, and a screen reader hears why.
+    input.setCustomValidity(this.message);
+    if (refused) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+    input.setAttribute("aria-describedby", `${input.id}_helptext${refused ? ` ${input.id}_refusal` : ""}`);
+    // What the server said of the former choice.
+    document.getElementById(`${input.id}_error`)?.remove();
   },
 }));
 
 // Keyboard and screen reader go on where the answer needs them.
 document.addEventListener("htmx:after:swap", () => {
-  document.querySelector("[aria-invalid=true], .errorlist.nonfield, #main h1")?.focus();
+  const places = ["[aria-invalid=true]", ".errorlist.nonfield", "#main h1"];
+  places.map((place) => document.querySelector(place)).find(Boolean)?.focus();
 });
 
 window.Alpine = Alpine;
