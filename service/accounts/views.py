@@ -37,7 +37,8 @@ def profile(request: HttpRequest) -> HttpResponse:
         form.save()
         messages.success(request, "Your profile is saved.")
         return redirect("accounts:profile")
-    own.refresh_from_db()  # the form has put what it refused into it
+    if form.is_bound:
+        own.refresh_from_db()  # the form has put what it refused into it
     return render(request, "accounts/profile.html", {"form": form, "profile": own})
 
 

@@ -1,0 +1,416 @@
+"""The daily report: figures of a UTC day, stored once, shown to staff."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django import Settings
+
+from service.accounts.models import Login, Mail, User
+from service.reports import daily, tasks
+from service.reports.models import DailyReport, SessionCleanup
+from tests.tasks import Queue
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
+
+INDEX, CSV = reverse("reports:index"), reverse("reports:csv")
+DAY = date(2026, 3, 10)
+TODAY = date(2026, 3, 20)
+FIRST = datetime(2026, 3, 10, tzinfo=UTC)
+LAST = datetime(2026, 3, 10, 23, 59, 59, 999_999, tzinfo=UTC)
+BEFORE, AFTER = FIRST - timedelta.resolution, LAST + timedelta.resolution
+CSV_HEAD = b"day,sign_ups,logins,mails_sent,mails_failed,sessions_removed\r\n"
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> date:
+    """The day on which the test runs, wherever the clock stands."""
+    monkeypatch.setattr(daily, "today", lambda: TODAY)
+    return TODAY
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_user("boss", "boss@example.org", is_staff=True))
+    return client
+
+
+def make_user(name: str, joined: datetime) -> User:
+    return User.objects.create_user(name, f"{name}@example.org", date_joined=joined)
+
+
+def make_report(day: date, **figures: int) -> DailyReport:
+    return DailyReport.objects.create(day=day, **dict.fromkeys(daily.FIGURES, 0) | figures)
+
+
+def figures(report: DailyReport) -> list[int]:
+    return [getattr(report, name) for name in daily.FIGURES]
+
+
+# --- counting ------------------------------------------------------------------------------------
+
+
+def test_a_day_has_all_from_its_first_to_its_last_microsecond_and_no_more() -> None:
+    for moment in (BEFORE, FIRST, LAST, AFTER):
+        user = make_user(f"user-{moment.isoformat()}".replace(":", "-"), moment)
+        for _ in range(2):
+            login = Login.objects.create(user=user)
+            Login.objects.filter(pk=login.pk).update(at=moment)
+        for state, count in ((Mail.State.SENT, 3), (Mail.State.FAILED, 4), ("pending", 5), ("sending", 6)):
+            for _ in range(count):
+                mail = Mail.objects.create(user=user, kind=Mail.Kind.PASSWORD_RESET, state=state)
+                Mail.objects.filter(pk=mail.pk).update(changed_at=moment)
+    for day, removed in ((DAY - timedelta(days=1), 1), (DAY, 7), (DAY + timedelta(days=1), 2)):
+        SessionCleanup.objects.create(day=day, removed=removed)
+
+    assert daily.count(DAY) == {
+        "sign_ups": 2,  # the one at 00:00 and the one at 23:59:59.999999
+        "logins": 4,
+        "mails_sent": 6,
+        "mails_failed": 8,
+        "sessions_removed": 7,
+    }
+
+
+def test_a_day_without_anything_is_all_zeros() -> None:
+    make_user("ada", AFTER)
+
+    assert daily.count(DAY) == dict.fromkeys(daily.FIGURES, 0)
+
+
+# --- storing -------------------------------------------------------------------------------------
+
+
+def test_a_report_is_stored_once_and_later_figures_change_nothing() -> None:
+    make_user("ada", FIRST)
+    first, made = daily.generate(DAY)
+    make_user("grace", FIRST)
+
+    again, made_again = daily.generate(DAY)
+
+    assert (made, made_again, again.pk) == (True, False, first.pk)
+    assert [(report.day, figures(report)) for report in DailyReport.objects.all()] == [(DAY, [1, 0, 0, 0, 0])]
+    assert str(again) == "report of 2026-03-10"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_report_that_two_make_at_once_is_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_user("ada", FIRST)
+    both_here = threading.Barrier(2, timeout=20)
+    go_on = daily.count
+
+    def held(day: date) -> dict[str, int]:
+        found = go_on(day)
+        assert not DailyReport.objects.exists()
+        both_here.wait()  # neither has seen a report of the other
+        return found
+
+    monkeypatch.setattr(daily, "count", held)
+
+    def generate(_: int) -> bool:
+        try:
+            return daily.generate(DAY)[1]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        made = sorted(pool.map(generate, range(2)))
+
+    assert made == [False, True]
+    assert [figures(report) for report in DailyReport.objects.all()] == [[1, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_day_that_is_not_over_is_refused(ahead: int) -> None:
+    day = datetime.now(UTC).date() + timedelta(days=ahead)
+
+    with pytest.raises(ValueError, match=rf"^{day} is not over \(UTC\)\.$"):
+        daily.generate(day)
+
+    assert not DailyReport.objects.exists()
+
+
+def test_the_first_report_is_yesterday_s(today: date) -> None:
+    assert tasks.generate_daily_report.run() == ["2026-03-19"]
+
+    assert [report.day for report in DailyReport.objects.all()] == [date(2026, 3, 19)]
+
+
+def test_days_that_were_missed_are_caught_up_once(today: date) -> None:
+    make_report(date(2026, 3, 16))
+    make_user("ada", datetime(2026, 3, 18, 12, tzinfo=UTC))
+
+    assert tasks.generate_daily_report.run() == ["2026-03-17", "2026-03-18", "2026-03-19"]
+    assert tasks.generate_daily_report.run() == []
+
+    assert {str(report.day): report.sign_ups for report in DailyReport.objects.all()} == {
+        "2026-03-16": 0,
+        "2026-03-17": 0,
+        "2026-03-18": 1,
+        "2026-03-19": 0,
+    }
+
+
+def test_at_most_30_days_are_caught_up(today: date) -> None:
+    make_report(date(2025, 1, 1))
+
+    made = tasks.generate_daily_report.run()
+
+    assert (len(made), made[0], made[-1]) == (30, "2026-02-18", "2026-03-19")
+
+
+def test_the_task_runs_in_a_worker_and_says_which_days_it_made(
+    queue: Queue, today: date, events: list[dict[str, Any]]
+) -> None:
+    tasks.generate_daily_report.delay()
+
+    assert queue.take().run() == "SUCCESS"
+
+    assert DailyReport.objects.get().day == date(2026, 3, 19)
+    assert {"event": "daily_report_generated", "log_level": "info", "days": ["2026-03-19"]} in events
+
+
+def command(name: str, *arguments: str) -> str:
+    output = StringIO()
+    call_command(name, *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_the_command_stores_a_day_and_says_whether_it_was_stored_already() -> None:
+    assert command("generate_daily_report", "--day", "2026-03-10") == "2026-03-10: stored.\n"
+    assert command("generate_daily_report", "--day", "2026-03-10") == "2026-03-10: was stored already.\n"
+
+    assert [report.day for report in DailyReport.objects.all()] == [DAY]
+
+
+def test_the_command_without_a_day_stores_what_is_missing(today: date) -> None:
+    make_report(date(2026, 3, 17))
+
+    assert command("generate_daily_report") == "2026-03-18: stored.\n2026-03-19: stored.\n"
+    assert command("generate_daily_report") == "No report is missing.\n"
+
+
+def test_the_command_refuses_a_day_that_is_not_over(today: date) -> None:
+    with pytest.raises(CommandError, match=r"^2026-03-20 is not over \(UTC\)\.$"):
+        command("generate_daily_report", "--day", "2026-03-20")
+
+    assert not DailyReport.objects.exists()
+
+
+def test_the_command_knows_no_day_that_is_none() -> None:
+    with pytest.raises(CommandError, match="argument --day: invalid fromisoformat value: '2026-02-30'"):
+        command("generate_daily_report", "--day", "2026-02-30")
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def make_session(key: str, ends_in: timedelta) -> None:
+    Session.objects.create(session_key=key, session_data="", expire_date=datetime.now(UTC) + ends_in)
+
+
+def test_expired_sessions_are_removed_and_counted_once(events: list[dict[str, Any]]) -> None:
+    for number in range(3):
+        make_session(f"old-{number}", timedelta(seconds=-1 - number))
+    make_session("young", timedelta(minutes=5))
+
+    assert tasks.cleanup_expired_sessions.run() == 3
+    assert tasks.cleanup_expired_sessions.run() == 0
+
+    assert [session.session_key for session in Session.objects.all()] == ["young"]
+    day = datetime.now(UTC).date()
+    assert [(cleanup.day, cleanup.removed, str(cleanup)) for cleanup in SessionCleanup.objects.all()] == [
+        (day, 3, f"cleanup of {day}")
+    ]
+    assert daily.count(day)["sessions_removed"] == 3
+    assert events == [
+        {"event": "expired_sessions_removed", "log_level": "info", "count": 3},
+        {"event": "expired_sessions_removed", "log_level": "info", "count": 0},
+    ]
+
+
+def test_a_second_cleanup_of_the_day_adds_to_the_first() -> None:
+    make_session("first", timedelta(seconds=-1))
+    assert command("cleanup_expired_sessions") == "1 expired sessions removed.\n"
+    make_session("second", timedelta(seconds=-1))
+    make_session("third", timedelta(seconds=-1))
+
+    assert command("cleanup_expired_sessions") == "2 expired sessions removed.\n"
+
+    assert SessionCleanup.objects.get().removed == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_cleanups_at_once_count_each_session_once() -> None:
+    for number in range(50):
+        make_session(f"old-{number}", timedelta(seconds=-1))
+    both_here = threading.Barrier(2, timeout=20)
+
+    def clean(_: int) -> int:
+        try:
+            both_here.wait()
+            return daily.remove_expired_sessions()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        removed = list(pool.map(clean, range(2)))
+
+    assert sum(removed) == SessionCleanup.objects.get().removed == 50
+    assert not Session.objects.exists()
+
+
+def test_a_person_whose_session_is_removed_is_logged_out_and_nobody_else(client: Client) -> None:
+    user = make_user("ada", FIRST)
+    other = Client()
+    client.force_login(user)
+    other.force_login(user)
+    Session.objects.filter(session_key=client.session.session_key).update(expire_date=FIRST)
+
+    assert daily.remove_expired_sessions() == 1
+
+    cache.clear()  # an expired session's copy has expired there too
+    assert client.get(reverse("accounts:profile")).status_code == 302
+    assert other.get(reverse("accounts:profile")).status_code == 200
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", [INDEX, CSV])
+def test_the_anonymous_are_sent_to_the_login(client: Client, address: str) -> None:
+    response = client.get(address)
+
+    assert (response.status_code, response["Location"]) == (302, f"{reverse('accounts:login')}?next={address}")
+
+
+@pytest.mark.parametrize("address", [INDEX, CSV])
+def test_who_is_not_staff_may_not_see_it(client: Client, address: str) -> None:
+    make_report(DAY, sign_ups=4711)
+    client.force_login(make_user("ada", FIRST))
+
+    response = client.get(address)
+
+    assert response.status_code == 403
+    assert b"That page is not for you" in response.content
+    assert b"4711" not in response.content
+
+
+@pytest.mark.parametrize("address", [INDEX, CSV])
+def test_a_report_is_read_and_not_posted_to(staff: Client, address: str) -> None:
+    head, post = staff.head(address), staff.post(address)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert (post.status_code, post["Allow"]) == (405, "GET, HEAD")
+
+
+def test_without_a_report_the_page_says_when_there_will_be_one(staff: Client) -> None:
+    page = staff.get(INDEX).content.decode()
+
+    assert "No day is stored yet." in page
+    assert "<table" not in page
+    assert '<svg viewBox="-32' not in page
+
+
+def test_the_page_shows_today_so_far_and_the_stored_days(staff: Client, today: date) -> None:
+    make_user("ada", datetime(2026, 3, 20, 8, tzinfo=UTC))
+    make_report(date(2026, 3, 19), sign_ups=12, logins=34, mails_sent=56, mails_failed=7, sessions_removed=890)
+    make_report(date(2026, 2, 17), sign_ups=4711)  # 31 days ago
+
+    response = staff.get(INDEX)
+
+    page = response.content.decode()
+    assert response.context["so_far"] == dict.fromkeys(daily.FIGURES, 0) | {"sign_ups": 1}
+    assert '<th scope="row">2026-03-19</th><td>12</td><td>34</td><td>56</td><td>7</td><td>890</td>' in page
+    assert "<title>2026-03-19: 12 sign-ups</title>" in page
+    assert "<title>2026-03-19: 34 logins</title>" in page
+    assert page.count('<th scope="row">') == 1
+    assert "4711" not in page
+
+
+def report_queries(client: Client) -> tuple[int, str]:
+    """How many queries for reports the page made, and the page."""
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(INDEX).content.decode()
+    return sum("reports_dailyreport" in query["sql"] for query in queries), page
+
+
+def test_reports_are_cached_for_a_day_and_until_there_is_a_new_one(staff: Client, today: date) -> None:
+    make_report(date(2026, 3, 17), sign_ups=1)
+    assert report_queries(staff)[0] == 1
+    assert report_queries(staff)[0] == 0
+    (key,) = cache.keys("daily-reports:*")  # type: ignore[attr-defined] # django-redis has it
+    assert 24 * 60 * 60 - 60 <= cache.ttl(key) <= 24 * 60 * 60  # type: ignore[attr-defined] # and this
+
+    tasks.generate_daily_report.run()
+
+    count, page = report_queries(staff)
+    assert count == 1
+    assert '<th scope="row">2026-03-19</th>' in page
+
+
+def test_a_report_that_was_stored_already_leaves_the_cache(staff: Client, today: date) -> None:
+    make_report(DAY)
+    assert report_queries(staff)[0] == 1
+
+    daily.generate(DAY)
+
+    assert report_queries(staff)[0] == 0
+
+
+def test_the_csv_has_every_day_oldest_first(staff: Client) -> None:
+    make_report(date(2026, 3, 11), sign_ups=1, logins=2, mails_sent=3, mails_failed=4, sessions_removed=5)
+    make_report(date(2024, 2, 29), sign_ups=10)
+
+    response = staff.get(CSV)
+
+    assert response.content == CSV_HEAD + b"2024-02-29,10,0,0,0,0\r\n2026-03-11,1,2,3,4,5\r\n"
+    assert {name: response.get(name) for name in ("Content-Type", "Content-Disposition", "Cache-Control")} == {
+        "Content-Type": "text/csv; charset=utf-8",
+        "Content-Disposition": 'attachment; filename="daily-reports.csv"',
+        "Cache-Control": "private, no-store",
+    }
+    assert "X-Accel-Redirect" not in response
+
+
+def test_the_csv_of_no_report_is_its_head(staff: Client) -> None:
+    assert staff.get(CSV).content == CSV_HEAD
+
+
+def test_in_front_of_nginx_the_csv_is_a_file_that_nginx_sends(
+    staff: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.ACCEL_REDIRECT_ROOT = str(tmp_path / "accel")
+    (tmp_path / "accel").mkdir()
+    make_report(DAY, logins=7)
+
+    for _ in range(2):  # the second replaces the file of the first
+        response = staff.get(CSV)
+
+        assert (response.status_code, response.content) == (200, b"")
+        assert {name: response.get(name) for name in ("X-Accel-Redirect", "Content-Type", "Content-Disposition")} == {
+            "X-Accel-Redirect": "/accel/daily-reports.csv",
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": 'attachment; filename="daily-reports.csv"',
+        }
+        (file,) = (tmp_path / "accel").iterdir()
+        assert (file.name, file.read_bytes()) == ("daily-reports.csv", CSV_HEAD + b"2026-03-10,0,7,0,0,0\r\n")
+        assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_admin_lists_reports(client: Client) -> None:
+    make_report(DAY)
+    client.force_login(User.objects.create_superuser("root"))
+
+    assert client.get("/admin/reports/dailyreport/").context["cl"].result_count == 1
