@@ -20,6 +20,8 @@ from service.celery import app
 
 logger = structlog.get_logger(__name__)
 
+# No result is kept: what became of a mail stands in its row, and for a result the publisher, which is a web
+# process, would subscribe to a channel of the broker.
 RETRIES = 3
 RETRY_SECONDS = 60
 # A pending mail of that age has no task any more: its publication failed.
@@ -30,13 +32,13 @@ class NotAccepted(Exception):  # noqa: N818 # a state of a mail, not a fault of 
     """The mail server has certainly not taken the mail, so it may be sent again."""
 
 
-@app.task(bind=True, max_retries=RETRIES, default_retry_delay=RETRY_SECONDS)
+@app.task(bind=True, max_retries=RETRIES, default_retry_delay=RETRY_SECONDS, ignore_result=True)
 def send_welcome_email(self: Task, user_id: int) -> None:
     """Welcomes a new person."""
     _send(self, {"user_id": user_id, "kind": Mail.Kind.WELCOME}, lambda user: _write(user, "welcome", {}))
 
 
-@app.task(bind=True, max_retries=RETRIES, default_retry_delay=RETRY_SECONDS)
+@app.task(bind=True, max_retries=RETRIES, default_retry_delay=RETRY_SECONDS, ignore_result=True)
 def send_password_reset_email(self: Task, mail_id: int, base_url: str) -> None:
     """Writes the link to a new password; its token is made here, so that no queue holds it."""
 
@@ -49,7 +51,7 @@ def send_password_reset_email(self: Task, mail_id: int, base_url: str) -> None:
     _send(self, {"pk": mail_id, "kind": Mail.Kind.PASSWORD_RESET}, write)
 
 
-@app.task
+@app.task(ignore_result=True)
 def send_pending_mail() -> None:
     """Sends what was never published, and gives up what was interrupted while it was sent."""
     overdue = Mail.objects.filter(changed_at__lt=timezone.now() - FORGOTTEN)

@@ -114,3 +114,14 @@ def test_what_is_no_whole_jpeg_png_or_webp_is_refused(content: bytes) -> None:
 
 def test_a_picture_of_more_than_2_mb_is_refused() -> None:
     assert refusal(encode("PNG") + bytes(2 * 1024 * 1024)) == "The picture is larger than 2 MB. Choose a smaller one."
+
+
+def test_a_jpeg_with_every_kind_of_marker_is_a_picture_and_a_polyglot_of_it_is_none() -> None:
+    output = io.BytesIO()
+    Image.effect_noise((64, 64), 100).save(output, "JPEG", restart_marker_blocks=1)
+    content = output.getvalue()
+    content = content[:-2] + b"\xff" + content[-2:]  # a fill byte before the last marker
+    assert (b"\xff\xd0" in content, b"\xff\x00" in content) == (True, True)
+
+    assert reencode(content).size == (64, 64)
+    assert refusal(content + b"#!/bin/sh") == "The file holds more than a picture. Save it again in an image editor."

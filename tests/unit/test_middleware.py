@@ -1,0 +1,22 @@
+"""Half a body breaks when it is read."""
+
+import io
+
+import pytest
+
+from service.operations.middleware import WholeBody
+
+
+def test_a_whole_body_is_read_by_bytes_and_by_lines() -> None:
+    body = WholeBody(io.BytesIO(b"first\nsecond"))
+
+    assert (body.readline(12), body.read(4), body.readline(2), body.read(0)) == (b"first\n", b"seco", b"nd", b"")
+
+
+def test_half_a_body_breaks_where_it_ends() -> None:
+    body = WholeBody(io.BytesIO(b"half"))
+
+    with pytest.raises(ConnectionResetError):
+        body.read(8)
+    with pytest.raises(ConnectionResetError):
+        body.readline(4)
