@@ -34,8 +34,23 @@ Alpine.data("picture", () => ({
 
 // Keyboard and screen reader go on where the answer needs them.
 document.addEventListener("htmx:after:swap", () => {
-  const places = ["[aria-invalid=true]", ".errorlist.nonfield", "#main h1"];
+  const places = ["[aria-invalid=true]", ".errorlist.nonfield:not([hidden])", "#main h1"];
   places.map((place) => document.querySelector(place)).find(Boolean)?.focus();
+});
+
+// Without an answer of ours (no network, a proxy's own page) the form stays as it is, and says so.
+const unsent = (yes) => {
+  const message = document.getElementById("unsent");
+  message.hidden = !yes;
+  if (yes) message.focus();
+};
+document.addEventListener("htmx:before:request", () => unsent(false));
+document.addEventListener("htmx:error", () => unsent(true));
+document.addEventListener("htmx:after:request", (event) => {
+  const { response, text } = event.detail.ctx;
+  if (response.status < 400 || text.includes('id="main"')) return;
+  event.preventDefault();
+  unsent(true);
 });
 
 window.Alpine = Alpine;

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Locator, Page, Request, expect
 
+from tests.browser.conftest import Troubles
 from tests.browser.people import PASSWORD, fill_sign_up, log_in
 from tests.browser.pictures import drawing_named_png, large_photo, photo
 from tests.browser.run import Service
@@ -219,6 +220,54 @@ def test_the_first_tab_skips_to_the_content_and_every_stop_is_seen(page: Page) -
     expect(page.locator("main")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Create an account")).to_be_focused()
+
+
+def test_a_form_stays_and_says_so_when_nobody_answers(page: Page, troubles: Troubles) -> None:
+    page.goto("/accounts/sign-up/")
+    unsent = page.get_by_role("alert").filter(
+        has_text="The service gives no answer. What you have written is still here"
+    )
+    fill_sign_up(page, "patient")
+    lost: list[Request] = []
+    page.on("requestfailed", lambda request: lost.append(request))  # noqa: PLW0108 # Playwright marks what it is given
+    page.route("**/sign-up/", lambda route: route.abort())
+    page.get_by_role("button", name="Create account").click()
+    expect(unsent).to_be_focused()
+    assert len(lost) == 1
+
+    page.unroute("**/sign-up/")
+    page.route("**/sign-up/", lambda route: route.fulfill(status=502, body="<h1>502 Bad Gateway</h1>"))
+    with page.expect_response(lambda response: response.status == 502):
+        page.get_by_role("button", name="Create account").click()
+    expect(unsent).to_be_focused()
+    expect(page.get_by_label("Username")).to_have_value("patient")
+
+    page.unroute("**/sign-up/")
+    page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("status")).to_have_text("Your account is ready. Log in to go on.")
+    # The browser and htmx have each told of the lost request on the console.
+    assert [trouble.split(" ", 1)[0] for trouble in troubles.found] == ["Failed", "htmx:"]
+    troubles.found.clear()
+
+
+def test_a_double_click_sends_a_form_once(page: Page) -> None:
+    page.goto("/accounts/sign-up/")
+    fill_sign_up(page, "hasty")
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    page.get_by_role("button", name="Create account").dblclick()
+    expect(page.get_by_role("status")).to_have_text("Your account is ready. Log in to go on.")
+    assert len(sent) == 1
+
+
+def test_a_form_whose_cookies_are_gone_has_expired(page: Page) -> None:
+    page.goto("/accounts/sign-up/")
+    fill_sign_up(page, "forgotten")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Create account").click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("The form has expired")
+    expect(heading).to_be_focused()
 
 
 def natural_width(picture: Locator) -> int:
