@@ -49,7 +49,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "service.operations.middleware.request_context",
     "service.operations.middleware.limit_body",
-    "service.operations.middleware.ignore_nul_cookies",
+    "service.operations.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -135,6 +135,7 @@ CELERY_TASK_TIME_LIMIT = 300
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_connect_timeout": 1, "socket_timeout": 5}
 # A request waits at most a second for a broker that is gone.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+CELERY_WORKER_CONSUMER = "service.operations.worker:Consumer"
 CELERY_BEAT_SCHEDULER = "service.operations.worker:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "cleanup_expired_sessions": {

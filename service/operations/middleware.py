@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -76,10 +77,15 @@ def limit_body(get_response: View) -> View:
     return middleware
 
 
-def ignore_nul_cookies(get_response: View) -> View:
-    """Takes a cookie with a NUL for none: as a session's key PostgreSQL would refuse it, and the answer be 500."""
+def refuse_nul(get_response: View) -> View:
+    """400 for a NUL in the query, and a cookie with one is none: PostgreSQL refuses it, and the answer would be 500.
+
+    One in a form is for the form to tell; one in a cookie would come again and again.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META["QUERY_STRING"]:
+            raise BadRequest("There is a NUL in the query.")
         request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
         return get_response(request)
 

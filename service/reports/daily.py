@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
 
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
@@ -15,6 +16,7 @@ from service.reports.models import DailyReport, SessionCleanup
 FIGURES = ("sign_ups", "logins", "mails_sent", "mails_failed", "sessions_removed")
 SHOWN_DAYS = 30
 CACHED_SECONDS = 24 * 60 * 60
+VERSION = "daily-reports-version"
 
 
 def today() -> date:
@@ -42,7 +44,7 @@ def generate(day: date) -> tuple[DailyReport, bool]:
         raise ValueError(f"{day} is not over (UTC).")
     report, created = DailyReport.objects.get_or_create(day=day, defaults=count(day))
     if created:
-        cache.delete(_key(today()))
+        cache.set(VERSION, uuid4().hex, timeout=None)
     return report, created
 
 
@@ -56,7 +58,8 @@ def missing_days() -> list[date]:
 
 def latest() -> Sequence[DailyReport]:
     """The reports of the last SHOWN_DAYS, newest first; cached for a day or until there is a new one."""
-    key = _key(today())
+    # A page that has read before a new report stores what it read under the former version: nobody asks for that.
+    key = f"daily-reports:{today()}:{cache.get(VERSION)}"
     reports: list[DailyReport] | None = cache.get(key)
     if reports is None:
         reports = list(DailyReport.objects.filter(day__gte=today() - timedelta(days=SHOWN_DAYS)))
@@ -71,7 +74,3 @@ def remove_expired_sessions() -> int:
         SessionCleanup.objects.get_or_create(day=today())
         SessionCleanup.objects.filter(day=today()).update(removed=F("removed") + removed)
     return removed
-
-
-def _key(day: date) -> str:
-    return f"daily-reports:{day}"

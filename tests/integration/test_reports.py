@@ -360,6 +360,23 @@ def test_reports_are_cached_for_a_day_and_until_there_is_a_new_one(staff: Client
     assert '<th scope="row">2026-03-19</th>' in page
 
 
+def test_what_a_page_has_read_before_a_new_report_is_not_shown_after_it(
+    today: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, made = cache.set, []
+
+    def late(key: str, *arguments: Any, **options: Any) -> Any:
+        if key.startswith("daily-reports:"):
+            made.append(daily.generate(DAY)[1])  # between the page's reading and its storing
+        return go_on(key, *arguments, **options)
+
+    monkeypatch.setattr(cache, "set", late)
+
+    assert daily.latest() == []
+    assert [report.day for report in daily.latest()] == [DAY]
+    assert made == [True, False]
+
+
 def test_a_report_that_was_stored_already_leaves_the_cache(staff: Client, today: date) -> None:
     make_report(DAY)
     assert report_queries(staff)[0] == 1

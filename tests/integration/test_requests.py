@@ -145,6 +145,23 @@ def test_a_broken_cookie_is_as_good_as_none(client: Client, name: str, value: st
     assert response.context["user"].is_authenticated is False
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"{LOGIN}?next=%00",
+        "/admin/accounts/mail/?state__exact=%00",
+        "/admin/autocomplete/?app_label=accounts&model_name=profile&field_name=user&term=a%00",
+    ],
+)
+def test_nul_in_a_query_is_a_bad_request(client: Client, address: str) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+
+    response = client.get(address)
+
+    assert response.status_code == 400
+    assert_tells_nothing(response.content.decode())
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_the_theme_cookie_sets_the_theme(client: Client, theme: str) -> None:
     client.cookies["theme"] = theme
