@@ -29,7 +29,7 @@ class Service:
         """What in the output matches; AssertionError when nothing does in time."""
         limit = time.monotonic() + seconds
         while not (match := re.search(pattern, self.said(), re.DOTALL)):
-            assert time.monotonic() < limit, f"no {pattern!r} in:\n{self.said()}"
+            assert time.monotonic() < limit, f"no {pattern!r} in what ends with:\n{self.said()[-5000:]}"
             time.sleep(0.02)
         return match
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -101,11 +101,13 @@ def test_axe_finds_nothing_in_light_and_dark(name: str, page: Page, request: pyt
     # Through the debugger: the content security policy lets no page load it.
     page.evaluate(AXE.read_text())
     grounds = []
-    for theme in ("light", "dark"):
+    # What differs in the dark is the colours.
+    looks: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
+    for theme, rules in looks.items():
         page.emulate_media(color_scheme=theme)
-        result = page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", RULES)
+        result = page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", rules)
         assert findings(result) == []
-        assert len(result["passes"]) > 20, "axe has looked at hardly anything"
+        assert len(result["passes"]) > (20 if theme == "light" else 0), "axe has looked at hardly anything"
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert grounds == ["rgb(246, 247, 245)", "rgb(16, 21, 15)"]
 
