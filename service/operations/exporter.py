@@ -5,7 +5,6 @@ A process of its own, so that a scrape needs no thread of the service; without D
 
 import os
 import signal
-import threading
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -22,11 +21,10 @@ def main() -> None:
         raise SystemExit("PROMETHEUS_MULTIPROC_DIR is not a folder. Name the one that the service writes to.")
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before a thread is made, so that all of them inherit it
     server, thread = start_http_server(int(port), os.environ.get("METRICS_HOST", "0.0.0.0"), registry)  # noqa: S104 # a pod's own port
-    stop.wait()
+    signal.sigwait(ends)
     server.shutdown()
     thread.join()
 

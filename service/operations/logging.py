@@ -17,6 +17,7 @@ def configure_logging() -> dict[str, Any]:
 
     LOG_LEVEL is one of LEVELS, LOG_FORMAT one of FORMATS; ImproperlyConfigured for another word.
     """
+    logging.captureWarnings(capture=True)
     level = _one_of("LOG_LEVEL", LEVELS, default="INFO")
     form = _one_of("LOG_FORMAT", FORMATS, default="json")
     shared: list[Any] = [

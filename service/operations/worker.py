@@ -3,7 +3,9 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,14 @@ from celery import Task, bootsteps, signals
 from celery.beat import ScheduleEntry
 from celery.beat import Scheduler as InMemoryScheduler
 from celery.worker.components import Timer
+from celery.worker.consumer import Consumer as WorkerConsumer
+from celery.worker.state import maybe_shutdown
 from django.db import connection
+from kombu import Connection
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from service.operations import multiprocess
 from service.operations.metrics import BEAT_SENT, TASK_DURATION, TASK_OLDEST_AGE, TASK_QUEUE, TASKS_WAITING
@@ -73,19 +82,44 @@ class Heartbeat(bootsteps.StartStopStep):
         beat_heart()
         try:
             measure_queue(worker.app)
-        except worker.app.connection_for_read().connection_errors as error:
+        except RedisError as error:
             logger.warning("queue_not_measured", error=type(error).__name__)
 
 
 def measure_queue(app: Any) -> None:
     """Sets how many tasks wait and how old the oldest is; the broker's list has it at its end."""
-    with app.connection_for_read() as broker:
-        client = broker.default_channel.client
-        queue = app.conf.task_default_queue
-        TASKS_WAITING.set(client.llen(queue))
-        oldest = client.lindex(queue, -1)
+    broker, queue = _broker(app.conf.broker_url), app.conf.task_default_queue
+    TASKS_WAITING.set(broker.llen(queue))
+    oldest = broker.lindex(queue, -1)
     published = json.loads(oldest)["headers"].get("published_at") if oldest else None
     TASK_OLDEST_AGE.set(max(0.0, time.time() - published) if published else 0.0)
+
+
+class Consumer(WorkerConsumer):
+    """Celery's consumer, whose heart goes on beating while the broker is away: a restart would not bring it back."""
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        await_broker(conn, maybe_shutdown)
+        return super().ensure_connected(conn)
+
+
+def await_broker(broker: Connection, each_second: Callable[[], object] = lambda: None) -> None:
+    """Returns when the broker can be reached, and beats the heart until then."""
+
+    def wait() -> None:
+        beat_heart()
+        each_second()
+
+    def say(error: Exception, interval: float) -> None:
+        logger.error("broker_unreachable", error=type(error).__name__, retry_in_s=interval)
+
+    broker.ensure_connection(say, interval_max=10, callback=wait)
+
+
+@cache
+def _broker(url: str) -> Redis:
+    """A client that gives up soon: Celery's own would hold the heartbeat back until the broker is there again."""
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
 
 class Scheduler(InMemoryScheduler):
@@ -99,6 +133,10 @@ class Scheduler(InMemoryScheduler):
         super().setup_schedule()
         for entry in self.schedule.values():
             entry.last_run_at = self.app.now() - timedelta(days=1)
+
+    def _ensure_connected(self) -> Connection:
+        await_broker(self.connection)
+        return self.connection
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         beat_heart()

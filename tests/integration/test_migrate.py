@@ -1,0 +1,150 @@
+"""`migrate` on a real PostgreSQL: alone, beside another, and behind a busy table."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 # its class
+
+from embedded.process import Server
+from service.operations.management.commands.migrate import LOCK
+from tests import commands, processes, servers
+
+BASE = servers.ENVIRONMENT["DATABASE_URL"].rpartition("/")[0]
+
+
+def connect(name: str) -> PostgresConnection:
+    connection = psycopg2.connect(f"{BASE}/{name}")
+    connection.autocommit = True
+    return connection
+
+
+@pytest.fixture
+def database(postgres_server: Server, valkey_server: Server) -> Iterator[str]:
+    """The URL of an empty database."""
+    with closing(connect("postgres")) as server, server.cursor() as cursor:
+        cursor.execute("CREATE DATABASE fresh")
+        yield f"{BASE}/fresh"
+        cursor.execute("DROP DATABASE fresh WITH (FORCE)")
+
+
+def rows(sql: str) -> list[tuple[object, ...]]:
+    with closing(connect("fresh")) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+def test_migrate_makes_the_tables_of_django_and_of_the_apps(database: str) -> None:
+    assert commands.run("migrate", "--noinput", DATABASE_URL=database)[0] == 0
+
+    tables = {name for (name,) in rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    assert tables == {
+        "auth_group", "auth_group_permissions", "auth_permission",
+        "auth_user", "auth_user_groups", "auth_user_user_permissions",
+        "django_admin_log", "django_content_type", "django_migrations", "django_session",
+        "accounts_login", "accounts_mail", "accounts_profile",
+        "reports_dailyreport", "reports_sessioncleanup",
+    }  # fmt: skip
+
+
+def test_two_migrates_at_once_apply_each_migration_once(database: str) -> None:
+    first, second = (commands.start("migrate", "--noinput", DATABASE_URL=database) for _ in range(2))
+
+    outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert sum(output.count("Applying accounts.0001_initial... OK") for output in outputs) == 1
+    assert sum("No migrations to apply." in output for output in outputs) == 1
+    assert rows("SELECT app, name FROM django_migrations GROUP BY app, name HAVING count(*) > 1") == []
+
+
+def test_migrate_waits_for_the_lock_of_another_and_says_so(database: str) -> None:
+    with closing(connect("fresh")) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        waiting = commands.start("migrate", "--noinput", DATABASE_URL=database)
+        assert waiting.stdout
+        assert "migrate_waits_for_another" in waiting.stdout.readline()
+        assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == []
+
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+        waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == [(1,)]
+
+
+def test_migrate_gives_up_waiting_for_another_and_changes_nothing(database: str) -> None:
+    with closing(connect("fresh")) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+
+        status, output = commands.run("migrate", "--noinput", "--wait", "1", DATABASE_URL=database)
+
+    assert status == 1
+    assert (
+        output.splitlines()[-1]
+        == "CommandError: Another migrate holds the lock since 1 s. See whether it hangs, then try again."
+    )
+    assert rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_a_killed_migrate_leaves_no_lock(database: str) -> None:
+    killed = commands.start("migrate", "--noinput", DATABASE_URL=database)
+    processes.wait_until(lambda: rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+    killed.kill()
+    killed.communicate()
+
+    assert commands.run("migrate", "--noinput", "--wait", "5", DATABASE_URL=database)[0] == 0
+
+
+def test_a_migration_behind_a_busy_table_gives_way_and_is_tried_again(database: str) -> None:
+    # given a database at the image's schema but for its last migration, and a transaction that holds its table
+    assert commands.run("migrate", "--noinput", DATABASE_URL=database)[0] == 0
+    assert commands.run("migrate", "accounts", "zero", "--noinput", "--fake", DATABASE_URL=database)[0] == 0
+    with closing(connect("fresh")) as setup, setup.cursor() as cursor:
+        cursor.execute(
+            "DROP TABLE accounts_login, accounts_mail, accounts_profile, django_admin_log,"
+            " auth_user_groups, auth_user_user_permissions, auth_user CASCADE"
+        )
+    busy = psycopg2.connect(database)
+    with closing(busy), busy.cursor() as cursor:
+        # a reader of auth_group: the foreign key of auth_user_groups waits for it
+        cursor.execute("LOCK TABLE auth_group IN ACCESS EXCLUSIVE MODE")
+
+        waiting = commands.start("migrate", "accounts", "--noinput", "--lock-timeout", "0.2", DATABASE_URL=database)
+        assert waiting.stdout
+        processes.wait_until(lambda: "migrate_lock_timeout" in waiting.stdout.readline())  # type: ignore[union-attr]
+        # nothing half-applied, and nobody waits behind it
+        assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == []
+
+        busy.rollback()
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == [(1,)]
+
+
+def test_a_migration_that_never_gets_its_lock_fails_with_the_remedy(database: str) -> None:
+    assert commands.run("migrate", "auth", "--noinput", DATABASE_URL=database)[0] == 0
+    busy = psycopg2.connect(database)
+    with closing(busy), busy.cursor() as cursor:
+        cursor.execute("LOCK TABLE auth_group IN ACCESS EXCLUSIVE MODE")
+
+        status, output = commands.run(
+            "migrate", "accounts", "--noinput", "--lock-timeout", "0.1", "--attempts", "2", DATABASE_URL=database
+        )
+
+        assert status == 1
+        assert output.endswith(
+            "CommandError: A migration waited 2 times for a lock and got none. Nothing of it is applied."
+            " End the long transaction that holds its table, or migrate at a quieter hour.\n"
+        )
+        assert output.count("migrate_lock_timeout") == 1
+    assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == []
+
+
+def test_a_database_that_is_gone_is_an_error_and_no_retry() -> None:
+    status, output = commands.run("migrate", "--noinput", DATABASE_URL="postgres://u:p@127.0.0.1:1/n")
+
+    assert status == 1
+    assert "OperationalError" in output
+    assert "migrate_lock_timeout" not in output

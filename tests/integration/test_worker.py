@@ -1,0 +1,171 @@
+"""A real Celery worker and a real Beat over the tests' servers."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from embedded.process import Child, spawn
+from service.accounts.models import Mail, Profile, User
+from service.accounts.tasks import send_welcome_email
+from service.celery import app
+from service.reports.models import DailyReport
+from tests import processes
+from tests.commands import ROOT
+from tests.integration.test_metrics import exporter, value
+from tests.servers import DATA, ENVIRONMENT
+
+FAREWELL = ("", "worker: Warm shutdown (MainProcess)")
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(valkey_server: object) -> Iterator[None]:
+    app.control.purge()
+    yield
+    app.control.purge()
+
+
+@contextmanager
+def celery(*command: str, **environment: str) -> Iterator[Child]:
+    """`celery -A service COMMAND` over the test's database; it ends with status 0 on SIGTERM."""
+    log = DATA / f"celery-{command[0]}-{time.monotonic_ns()}.log"
+    ours = {"DATABASE_URL": f"{ENVIRONMENT['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"}
+    process = spawn(
+        [sys.executable, "-m", "celery", "-A", "service", "--quiet", *command],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT | ours | environment,
+        log=log,
+    )
+    child = Child(name="Celery", process=process, log=log, grace=30)
+    try:
+        yield child
+    finally:
+        child.stop()
+    assert process.returncode == 0, child.said()
+
+
+def events(log: Path) -> list[dict[str, object]]:
+    """Every line of the log; each has to be JSON, but for what Celery says to stderr at its end."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line not in FAREWELL]
+
+
+def says(log: Path, event: str, times: int) -> bool:
+    return log.read_text().count(event) == times
+
+
+def person(name: str) -> User:
+    user = User.objects.create_user(name, f"{name}@example.org", "korrekt pferd 9")
+    Profile.objects.create(user=user)
+    Mail.objects.create(user=user, kind=Mail.Kind.WELCOME)
+    return user
+
+
+def state_of(user: User) -> str:
+    return Mail.objects.get(user=user).state
+
+
+def test_a_worker_does_a_task_and_its_log_is_json_with_the_request_s_id(tmp_path: Path) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    user = person("ada")
+    with celery("worker", "--concurrency", "2", HEARTBEAT_FILE=str(heartbeat), EMAIL_URL="dummymail://") as worker:
+        send_welcome_email.apply_async([user.pk], headers={"request_id": "ignored"})
+        processes.wait_until(lambda: state_of(user) == Mail.State.SENT, 30)
+        # a heartbeat that goes on
+        processes.wait_until(heartbeat.exists)
+        first = heartbeat.stat().st_mtime
+        processes.wait_until(lambda: heartbeat.stat().st_mtime > first)
+
+    assert worker.log
+    sent = [event for event in events(worker.log) if event["event"] == "mail_sent"]
+    assert [(event["user_id"], event["task"]) for event in sent] == [(user.pk, send_welcome_email.name)]
+    assert "example.org" not in worker.log.read_text()
+
+
+def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
+    # given a worker whose one process is busy: the mail server accepts the connection and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"smtp://127.0.0.1:{silent.getsockname()[1]}"
+        user = person("grace")
+        with celery("worker", "--concurrency", "1", EMAIL_URL=url) as worker:
+            send_welcome_email.delay(user.pk)
+            silent.settimeout(30)
+            conversation, _ = silent.accept()
+
+            # when that process is killed in the middle of the task
+            (pool,) = processes.children(worker.process.pid)
+            os.kill(pool, signal.SIGKILL)
+            conversation.close()
+
+            # then the task comes back, finds its mail claimed and sends it no second time
+            log = worker.log
+            assert log
+            processes.wait_until(lambda: "mail_not_due" in log.read_text(), 30)
+            silent.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                silent.accept()
+    assert state_of(user) == Mail.State.SENDING
+
+
+def test_tasks_are_measured_by_slot_and_the_queue_by_its_oldest_task(tmp_path: Path) -> None:
+    # given a queue in which two tasks wait
+    users = [person("mary"), person("joan")]
+    for user in users:
+        send_welcome_email.delay(user.pk)
+
+    with (
+        celery("worker", "--concurrency", "1", PROMETHEUS_MULTIPROC_DIR=str(tmp_path), EMAIL_URL="dummymail://"),
+        exporter(tmp_path) as url,
+    ):
+        processes.wait_until(lambda: all(state_of(user) == Mail.State.SENT for user in users), 30)
+        labels = {"task": send_welcome_email.name}
+        processes.wait_until(lambda: value(url, "celery_task_queue_seconds_count", **labels) == 2)
+        processes.wait_until(
+            lambda: value(url, "celery_task_duration_seconds_count", outcome="succeeded", **labels) == 2
+        )
+        processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 0)
+
+    names = {file.name for file in tmp_path.glob("*.db")}
+    assert {"histogram_worker-0.db", "histogram_worker-main.db", "gauge_livemax_worker-main.db"} <= names
+
+
+def test_beat_sends_everything_at_its_start_and_the_worker_does_it_once(tmp_path: Path) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    with celery("worker", "--concurrency", "1") as worker:
+        assert worker.log
+        log = worker.log
+        for start in (1, 2):  # a restart of beat does no harm
+            with celery("beat", HEARTBEAT_FILE=str(heartbeat)):
+                processes.wait_until(partial(says, log, "daily_report_generated", start), 30)
+                processes.wait_until(heartbeat.exists)
+            heartbeat.unlink()
+        processes.wait_until(partial(says, log, "expired_sessions_removed", 2))
+
+    made = [event["days"] for event in events(log) if event["event"] == "daily_report_generated"]
+    assert [len(days) for days in made] == [1, 0]  # type: ignore[arg-type]
+    assert DailyReport.objects.count() == 1
+
+
+@pytest.mark.parametrize("command", ["worker", "beat"])
+def test_the_heart_beats_while_the_broker_is_away(tmp_path: Path, command: str) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    with celery(command, CELERY_BROKER_URL="redis://:secret@127.0.0.1:1/0", HEARTBEAT_FILE=str(heartbeat)) as child:
+        log = child.log
+        assert log
+        # the second failure: what follows is Celery's wait, not its start
+        processes.wait_until(lambda: log.read_text().count("broker_unreachable") > 1, 30)
+        before = heartbeat.stat().st_mtime
+
+        processes.wait_until(lambda: heartbeat.stat().st_mtime > before)
+
+    assert "secret" not in log.read_text()
