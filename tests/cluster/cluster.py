@@ -62,7 +62,9 @@ class Release:
         run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
 
     def remove(self) -> None:
+        """All of it, at once: what ends slowly would keep the next release's processors."""
         run("kubectl", "delete", "namespace", self.namespace, "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
 
     # --- Helm and kubectl -------------------------------------------------------------------------
 

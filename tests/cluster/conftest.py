@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +33,22 @@ def hosts() -> Iterator[None]:
     socket.getaddrinfo = ask
 
 
-@pytest.fixture(scope="session")
-def namespaces() -> Iterator[Callable[[], Release]]:
-    made: list[Release] = []
-
-    def make() -> Release:
-        made.append(Release())
-        return made[-1]
-
-    yield make
-    for release in made:
-        release.remove()
-
-
 @pytest.fixture
-def empty(namespaces: Callable[[], Release]) -> Release:
+def empty() -> Iterator[Release]:
     """A namespace in which nothing is installed."""
-    return namespaces()
+    release = Release()
+    yield release
+    release.remove()
 
 
 @pytest.fixture(scope="session")
-def fresh(namespaces: Callable[[], Release]) -> tuple[Release, float]:
+def fresh() -> Iterator[tuple[Release, float]]:
     """A release of nothing but a host name and the image, and the seconds until it was ready."""
-    release = namespaces()
+    release = Release()
     started = time.monotonic()
     release.install()
-    return release, time.monotonic() - started
+    yield release, time.monotonic() - started
+    release.remove()
 
 
 @pytest.fixture

@@ -46,11 +46,11 @@ def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release
 
 
 def test_static_files_are_compressed_and_immutable(release: Release) -> None:
-    stylesheet = release.url + stylesheet(release.session().get(release.url).text)
+    style = release.url + stylesheet(release.session().get(release.url).text)
     session = release.session()
     sizes = {}
     for encoding in ("identity", "gzip", "br"):
-        answer = session.get(stylesheet, headers={"Accept-Encoding": encoding}, stream=True)
+        answer = session.get(style, headers={"Accept-Encoding": encoding}, stream=True)
         sizes[encoding] = len(answer.raw.read(decode_content=False))
         assert answer.headers.get("Content-Encoding", "identity") == encoding
         assert answer.headers["Content-Type"] == "text/css"

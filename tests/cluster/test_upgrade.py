@@ -1,0 +1,159 @@
+"""From one version to the next, and back."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.cluster import CHART, ROOT, TAG, Release, failures, image, run
+
+LAST = max((ROOT / "service" / "accounts" / "migrations").glob("0*.py")).stem
+
+
+def next_version(tag: str, sql: str) -> str:
+    """The service with one more migration and another stylesheet."""
+    migration = (
+        "from django.db import migrations\\n"
+        "class Migration(migrations.Migration):\\n"
+        f'    dependencies = [(\\"accounts\\", \\"{LAST}\\")]\\n'
+        f'    operations = [migrations.RunSQL(\\"{sql}\\", migrations.RunSQL.noop)]\\n'
+    )
+    settings = (
+        f"SECRET_KEY={'0123456789' * 5} DJANGO_ALLOWED_HOSTS=x DATABASE_URL=postgres://localhost/x REDIS_URL=redis://x"
+    )
+    return image(
+        tag,
+        f"""
+        USER 0
+        RUN printf "{migration}" > service/accounts/migrations/9999_{tag}.py \\
+            && echo '.{tag} {{}}' >> service/assets/dist/main.css && rm -r static \\
+            && {settings} python manage.py collectstatic --noinput
+        USER 10001:10001
+        """,
+    )
+
+
+@pytest.fixture(scope="module")
+def good() -> str:
+    return next_version("good", "ALTER TABLE auth_user ADD COLUMN IF NOT EXISTS probe integer")
+
+
+@pytest.fixture(scope="module")
+def bad() -> str:
+    return next_version("bad", "SELECT 1 / 0")
+
+
+@pytest.fixture
+def running(release: Release) -> Iterator[Release]:
+    """The release at the first version, before and after."""
+    release.install()
+    yield release
+    release.install()
+
+
+def tag(release: Release) -> str:
+    images = {pod["spec"]["containers"][0]["image"] for pod in release.pods("web")}
+    (only,) = images
+    return str(only).rpartition(":")[2]
+
+
+def columns(release: Release) -> str:
+    return release.psql("SELECT count(*) FROM information_schema.columns WHERE column_name = 'probe'")
+
+
+def test_failed_migration_rolls_back_and_nobody_notices(running: Release, bad: str, good: str) -> None:
+    started = time.monotonic()
+    with running.load() as outcomes:
+        done = running.install("--rollback-on-failure", "--timeout", "45s", check=False, image__tag=bad)
+    assert done.returncode != 0
+    assert time.monotonic() - started < 150
+    assert sum(outcomes.values()) > 100
+    assert failures(outcomes) == {}
+    assert tag(running) == TAG
+
+    running.install(image__tag=good)
+
+    assert tag(running) == good
+    assert columns(running) == "1"
+
+
+def test_upgrade_with_a_migration_loses_no_request(running: Release, good: str) -> None:
+    running.psql("ALTER TABLE auth_user DROP COLUMN IF EXISTS probe")
+    running.psql("DELETE FROM django_migrations WHERE name LIKE '9999%'")
+
+    with running.load() as outcomes:
+        running.install(image__tag=good)
+        running.kubectl("wait", "pod", "--selector=app.kubernetes.io/component=web", "--for=condition=Ready")
+
+    assert failures(outcomes) == {}
+    styles = {what for what in outcomes if ".css" in what}
+    assert len(styles) == 2, "pages of both versions were seen"
+    assert any(what.startswith("POST") for what in outcomes)
+    assert tag(running) == good
+    assert columns(running) == "1"
+
+
+def test_rollback_returns_to_the_former_image(running: Release, good: str) -> None:
+    running.install(image__tag=good)
+
+    with running.load() as outcomes:
+        running.helm("rollback", running.name, "--wait", "--timeout", "120s")
+
+    assert tag(running) == TAG
+    assert failures(outcomes) == {}
+
+
+def test_uninstall_keeps_what_was_entrusted_and_reinstall_finds_it(running: Release) -> None:
+    running.person("keeper")
+    secret = running.get("secret", f"{running.name}-secret")["data"]
+
+    running.helm("uninstall", running.name, "--wait")
+    kept = {item["metadata"]["name"] for item in running.get("persistentvolumeclaims,secrets")["items"]}
+    names = {f"data-{running.name}-postgres-0", f"{running.name}-media", f"{running.name}-secret"}
+    assert names <= kept
+    running.install()
+
+    assert running.get("secret", f"{running.name}-secret")["data"] == secret
+    session = running.session()
+    login = {"username": "keeper", "password": "correct-horse-battery"}
+    assert running.post(session, "/accounts/login/", login).url.endswith("/accounts/profile/")
+
+
+def test_rendered_manifests_are_applied_from_empty_and_again(empty: Release) -> None:
+    seed = {"secrets.mode": "seed", "secrets.seed": "5eed" * 16}
+
+    def apply(**values: int) -> set[str]:
+        flags = empty.flags(seed | {key.replace("__", "."): value for key, value in values.items()})
+        command = ("helm", "template", empty.name, str(CHART), "--namespace", empty.namespace, "--skip-tests")
+        empty.kubectl("apply", "--filename", "-", stdin=run(*command, *flags).stdout)
+        for deployment in ("web", "worker", "beat"):
+            empty.kubectl("rollout", "status", f"deployment/{empty.name}-{deployment}", "--timeout=120s")
+        return empty.migrations_run()
+
+    first = apply()
+    secret = empty.get("secret", f"{empty.name}-secret")["data"]
+    empty.person("applied")
+
+    assert apply(web__threads=3) == first
+    assert empty.get("secret", f"{empty.name}-secret")["data"] == secret
+    assert empty.psql("SELECT count(*) FROM auth_user") == "1"
+
+
+def test_manifests_are_applied_over_a_release(empty: Release) -> None:
+    seed = {"secrets__mode": "seed", "secrets__seed": "5eed" * 16}
+    empty.install(**seed)
+    ran = empty.migrations_run()
+    command = ("helm", "template", empty.name, str(CHART), "--namespace", empty.namespace, "--skip-tests")
+    flags = empty.flags({key.replace("__", "."): value for key, value in seed.items()} | {"web.threads": 3})
+
+    empty.kubectl("apply", "--filename", "-", stdin=run(*command, *flags).stdout)
+    empty.kubectl("rollout", "status", f"deployment/{empty.name}-web", "--timeout=120s")
+
+    environment = {item["name"]: item.get("value") for item in empty.pods("web")[-1]["spec"]["containers"][0]["env"]}
+    assert environment["GUNICORN_THREADS"] == "3"
+    assert empty.migrations_run() == ran
+    assert (
+        json.loads(run("helm", "list", "--namespace", empty.namespace, "--output", "json").stdout)[0]["status"]
+        == "deployed"
+    )
