@@ -51,6 +51,16 @@ audit: .venv/.installed ## Known vulnerabilities in the lock
 	$(BIN)/uv export --frozen --quiet --no-dev --no-emit-project --output-file .venv/requirements.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement .venv/requirements.txt
 
+bench: bundle ## Seconds from `make run` to the first answer
+	$(BIN)/python -m tests.load.start
+
+USERS ?= 20
+TIME ?= 60s
+URL ?= http://127.0.0.1:8000
+load: .venv/.installed ## Load on a running service: USERS=20 TIME=60s make load; a soak is TIME=30m
+	@$(BIN)/uv sync --frozen --quiet --inexact --group load
+	$(BIN)/locust --locustfile tests/load/locustfile.py --headless --users $(USERS) --spawn-rate 5 --run-time $(TIME) --host $(URL)
+
 .PHONY: bundle
 bundle: .venv/.installed ## The front end: esbuild's bundle and the collected static files
 	@$(BIN)/python -m embedded.bundle

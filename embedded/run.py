@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import http.client
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -98,10 +99,11 @@ def _start(data: Path, arguments: argparse.Namespace, children: list[Child], sig
         "CELERY_BROKER_URL": valkey.url(data / "valkey", cache).removesuffix("0") + "1",
         "METRICS_PORT": str(metrics),
     }
+    _hand_out(data / "environment", environment)
 
     def start(name: str, *command: str, lasting: bool = True) -> Child:
         # SIGTERM, since Celery's pool outlives a killed master.
-        process = spawn([sys.executable, *command], cwd=ROOT, env=environment, orphaned=signal.SIGTERM)
+        process = spawn([sys.executable, *command], cwd=ROOT, env=os.environ | environment, orphaned=signal.SIGTERM)
         children.append(child := Child(name=name, process=process, lasting=lasting))
         return child
 
@@ -127,7 +129,7 @@ def _start(data: Path, arguments: argparse.Namespace, children: list[Child], sig
     say("Worker", "celery worker, 2 processes")
     start("Worker", "-m", "celery", "--quiet", "-A", "service", "worker", "--concurrency", "2")
     say("Beat", "celery beat")
-    start("Beat", "-m", "celery", "--quiet", "-A", "service", "beat", "--schedule", str(data / "beat"))
+    start("Beat", "-m", "celery", "--quiet", "-A", "service", "beat")
     say("Ready", f"http://127.0.0.1:{port}    Ctrl-C ends it")
 
 
@@ -141,21 +143,24 @@ def _environment(data: Path, arguments: argparse.Namespace) -> dict[str, str]:
         "EMAIL_URL": "consolemail://",
         "LOG_FORMAT": "console",
     }
-    return (
-        defaults
-        | os.environ
-        | {
-            "DJANGO_HTTPS": "0",
-            "DJANGO_SETTINGS_MODULE": "service.settings",
-            "GUNICORN_BIND": f"127.0.0.1:{arguments.port}",
-            "METRICS_HOST": "127.0.0.1",
-            "MEDIA_ROOT": str(data / "media"),
-            "PROMETHEUS_MULTIPROC_DIR": str(data / "metrics"),
-            "PYTHONUNBUFFERED": "1",
-            "SECRET_KEY": secret(data / "secret_key"),
-            "WEB_CONCURRENCY": arguments.workers,
-        }
-    )
+    return {name: os.environ.get(name, value) for name, value in defaults.items()} | {
+        "DJANGO_HTTPS": "0",
+        "DJANGO_SETTINGS_MODULE": "service.settings",
+        "GUNICORN_BIND": f"127.0.0.1:{arguments.port}",
+        "METRICS_HOST": "127.0.0.1",
+        "MEDIA_ROOT": str(data / "media"),
+        "PROMETHEUS_MULTIPROC_DIR": str(data / "metrics"),
+        "PYTHONUNBUFFERED": "1",
+        "SECRET_KEY": secret(data / "secret_key"),
+        "WEB_CONCURRENCY": arguments.workers,
+    }
+
+
+def _hand_out(path: Path, environment: dict[str, str]) -> None:
+    """Writes what a shell has to read before it runs `manage.py` beside this run; it holds secrets."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()))
 
 
 def _watch(

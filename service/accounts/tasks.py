@@ -9,6 +9,7 @@ import structlog
 from celery import Task
 from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import EmailMessage, get_connection
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -53,13 +54,22 @@ def send_password_reset_email(self: Task, mail_id: int, base_url: str) -> None:
 
 @app.task(ignore_result=True)
 def send_pending_mail() -> None:
-    """Sends what was never published, and gives up what was interrupted while it was sent."""
+    """Sends what was never published, and gives up what was interrupted while it was sent.
+
+    A reset that was never published is given up too: by now its person has asked again.
+    """
     overdue = Mail.objects.filter(changed_at__lt=timezone.now() - FORGOTTEN)
-    for user_id in overdue.filter(state=Mail.State.PENDING, kind=Mail.Kind.WELCOME).values_list("user_id", flat=True):
+    forgotten = Q(state=Mail.State.PENDING, kind=Mail.Kind.WELCOME)
+    for user_id in overdue.filter(forgotten).values_list("user_id", flat=True):
         send_welcome_email.delay(user_id)
-    given_up = overdue.filter(state=Mail.State.SENDING).update(state=Mail.State.FAILED, changed_at=timezone.now())
+    unfinished = [Mail.State.PENDING, Mail.State.SENDING]
+    given_up = (
+        overdue.filter(state__in=unfinished)
+        .exclude(forgotten)
+        .update(state=Mail.State.FAILED, changed_at=timezone.now())
+    )
     if given_up:
-        logger.error("mail_interrupted", count=given_up)
+        logger.error("mail_given_up", count=given_up)
 
 
 def _send(task: Task, which: dict[str, Any], write: Callable[[User], EmailMessage]) -> None:

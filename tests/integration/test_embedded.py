@@ -229,6 +229,15 @@ def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
         assert metrics
         assert requests.get(metrics[1], timeout=5).status_code == 200
 
+        # What it hands out lets a shell run commands beside it.
+        command = f"set -e; . '{data}/data/environment'; '{sys.executable}' manage.py createsuperuser --noinput"
+        superuser = {f"DJANGO_SUPERUSER_{name}": "ada@example.org" for name in ("USERNAME", "EMAIL", "PASSWORD")}
+        made = subprocess.run(
+            ["sh", "-c", command], cwd=ROOT, env=os.environ | superuser, check=True, capture_output=True, text=True
+        )
+        assert made.stdout == "Superuser created successfully.\n"
+        assert (data / "data/environment").stat().st_mode & 0o777 == 0o600
+
         with running(data, free_port()) as (second, second_out, second_err):
             assert second.wait(20) == 1
             assert second_out.read_text() == ""
@@ -262,6 +271,15 @@ def test_a_killed_run_leaves_nothing_and_the_next_finds_its_data(data: Path) -> 
         process.kill()
         process.wait()
         # At once, while the servers of the first are still ending.
+        # What it hands out lets a shell run commands beside it.
+        command = f"set -e; . '{data}/data/environment'; '{sys.executable}' manage.py createsuperuser --noinput"
+        superuser = {f"DJANGO_SUPERUSER_{name}": "ada@example.org" for name in ("USERNAME", "EMAIL", "PASSWORD")}
+        made = subprocess.run(
+            ["sh", "-c", command], cwd=ROOT, env=os.environ | superuser, check=True, capture_output=True, text=True
+        )
+        assert made.stdout == "Superuser created successfully.\n"
+        assert (data / "data/environment").stat().st_mode & 0o777 == 0o600
+
         with running(data, free_port()) as (second, second_out, _):
             wait_for(second, second_out, "Ready ")
             wait_until(lambda: nothing_remains(family))

@@ -314,7 +314,7 @@ def test_a_mail_that_was_interrupted_is_given_up_and_never_sent_again(
     tasks.send_pending_mail.run()
 
     assert (state(welcome), queue.waiting()) == ("failed", [])
-    assert events == [{"event": "mail_interrupted", "log_level": "error", "count": 1}]
+    assert events == [{"event": "mail_given_up", "log_level": "error", "count": 1}]
     assert message.run() == "SUCCESS"
     assert (inbox.seen, state(welcome)) == ([], "failed")
 
@@ -325,3 +325,13 @@ def test_a_mail_that_is_being_sent_is_left_alone(queue: Queue, welcome: Mail, ev
     tasks.send_pending_mail.run()
 
     assert (state(welcome), queue.waiting(), events) == ("sending", [], [])
+
+
+def test_a_password_reset_that_was_forgotten_is_given_up(queue: Queue, welcome: Mail, events: Events) -> None:
+    reset = Mail.objects.create(user=welcome.user, kind=Mail.Kind.PASSWORD_RESET)
+    age(reset, tasks.FORGOTTEN + timedelta(seconds=1))
+
+    tasks.send_pending_mail.run()
+
+    assert (state(reset), state(welcome), queue.waiting()) == ("failed", "pending", [])
+    assert events == [{"event": "mail_given_up", "log_level": "error", "count": 1}]
