@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,3 +227,10 @@ def test_own_environment_reaches_every_container_of_the_application() -> None:
     assert "ONLY_WEB" not in environment(worker)
     assert {"name": "certificates", "mountPath": "/etc/certificates", "readOnly": True} in web["volumeMounts"]
     assert {"name": "certificates", "configMap": {"name": "ca"}} in rendered["shop-worker"]["volumes"]
+
+
+@pytest.mark.parametrize("sample", sorted((CHART.parents[1] / "k8s").glob("*.yaml")), ids=lambda path: path.stem)
+def test_sample_values_render(sample: Path) -> None:
+    seed = [f"--set={key}={BASE[key]}" for key in ("secrets.mode", "secrets.seed")] if sample.stem == "local" else []
+    done = helm("template", "shop", str(CHART), "--values", str(sample), *seed)
+    assert done.returncode == 0, done.stderr
