@@ -1,0 +1,37 @@
+"""What stops a start that Django would let pass."""
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
+from pytest_django.fixtures import SettingsWrapper
+
+DJANGO_S_OWN = "django.contrib.staticfiles.storage.StaticFilesStorage"
+
+
+def ids() -> list[str | None]:
+    return [message.id for message in run_checks()]
+
+
+def test_the_service_as_it_is_has_nothing_to_complain_of() -> None:
+    assert ids() == []
+
+
+def test_static_files_without_hashed_names_stop_the_start(settings: SettingsWrapper) -> None:
+    with override_settings(STORAGES={**settings.STORAGES, "staticfiles": {"BACKEND": DJANGO_S_OWN}}):
+        assert ids() == ["operations.E001"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("CELERY_ACCEPT_CONTENT", ["json", "pickle"], "operations.E002"),
+        ("CELERY_TASK_SERIALIZER", "pickle", "operations.E002"),
+        ("CELERY_TIMEZONE", "America/Chicago", "operations.E003"),
+    ],
+)
+def test_a_setting_that_fails_at_run_time_stops_the_start(
+    settings: SettingsWrapper, name: str, value: object, complaint: str
+) -> None:
+    setattr(settings, name, value)
+
+    assert ids() == [complaint]
