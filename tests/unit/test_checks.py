@@ -3,7 +3,7 @@
 import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 DJANGO_S_OWN = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
@@ -16,7 +16,7 @@ def test_the_service_as_it_is_has_nothing_to_complain_of() -> None:
     assert ids() == []
 
 
-def test_static_files_without_hashed_names_stop_the_start(settings: SettingsWrapper) -> None:
+def test_static_files_without_hashed_names_stop_the_start(settings: Settings) -> None:
     with override_settings(STORAGES={**settings.STORAGES, "staticfiles": {"BACKEND": DJANGO_S_OWN}}):
         assert ids() == ["operations.E001"]
 
@@ -30,7 +30,7 @@ def test_static_files_without_hashed_names_stop_the_start(settings: SettingsWrap
     ],
 )
 def test_a_setting_that_fails_at_run_time_stops_the_start(
-    settings: SettingsWrapper, name: str, value: object, complaint: str
+    settings: Settings, name: str, value: object, complaint: str
 ) -> None:
     setattr(settings, name, value)
 
