@@ -104,15 +104,18 @@ class Release:
         statuses = [status for pod in self.pods(component) for status in pod["status"]["containerStatuses"]]
         return sum(status["restartCount"] for status in statuses)
 
-    def scale(self, what: str, replicas: int) -> None:
-        """To that number, and until the pods are there or gone."""
-        self.kubectl("scale", what, f"--replicas={replicas}")
-        component = what.rpartition("-")[2]
-        if replicas:
-            self.kubectl("rollout", "status", what, "--timeout=90s")
-        else:
-            labels = f"app.kubernetes.io/component={component}"
+    @contextmanager
+    def without(self, server: str) -> Iterator[None]:
+        """While the block runs the server's pod is gone; its volume stays."""
+        what = f"statefulset/{self.name}-{server}"
+        self.kubectl("scale", what, "--replicas=0")
+        labels = f"app.kubernetes.io/component={server}"
+        try:
             self.kubectl("wait", "pod", "--selector", labels, "--for=delete", "--timeout=90s")
+            yield
+        finally:
+            self.kubectl("scale", what, "--replicas=1")
+            self.kubectl("rollout", "status", what, "--timeout=90s")
 
     def python(self, code: str, component: str = "web") -> str:
         """The output of Django's shell in a pod."""

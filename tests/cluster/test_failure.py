@@ -25,10 +25,9 @@ def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
     people = release.psql("SELECT count(*) FROM auth_user")
     restarts = release.restarts("web")
 
-    release.scale(f"statefulset/{release.name}-postgres", 0)
-    until(lambda: release.health("/readyz") == 503, 20, "readiness is lost with the database")
-    assert release.health("/livez") == 200
-    release.scale(f"statefulset/{release.name}-postgres", 1)
+    with release.without("postgres"):
+        until(lambda: release.health("/readyz") == 503, 20, "readiness is lost with the database")
+        assert release.health("/livez") == 200
     until(lambda: release.health("/readyz") == 200, 30, "readiness is back with the database")
 
     assert release.psql("SELECT count(*) FROM auth_user") == people
@@ -40,11 +39,10 @@ def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
 def test_lost_cache_logs_nobody_out(release: Release) -> None:
     person = release.person()
 
-    release.scale(f"statefulset/{release.name}-valkey", 0)
-    page = person.get(f"{release.url}/accounts/profile/", timeout=30)
-    assert (page.status_code, page.url) == (200, f"{release.url}/accounts/profile/")
-    assert release.health("/readyz") == 200
-    release.scale(f"statefulset/{release.name}-valkey", 1)
+    with release.without("valkey"):
+        page = person.get(f"{release.url}/accounts/profile/", timeout=30)
+        assert (page.status_code, page.url) == (200, f"{release.url}/accounts/profile/")
+        assert release.health("/readyz") == 200
 
     assert person.get(f"{release.url}/accounts/profile/").url == f"{release.url}/accounts/profile/"
 

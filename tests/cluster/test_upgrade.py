@@ -84,7 +84,6 @@ def test_upgrade_with_a_migration_loses_no_request(running: Release, good: str) 
 
     with running.load() as outcomes:
         running.install(image__tag=good)
-        running.kubectl("wait", "pod", "--selector=app.kubernetes.io/component=web", "--for=condition=Ready")
 
     assert failures(outcomes) == {}
     styles = {what for what in outcomes if ".css" in what}
