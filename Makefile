@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations unit integration browser coverage audit bench load
+.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image test-cluster audit bench load
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
 
 .venv/.installed: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.14")'
@@ -47,9 +47,23 @@ coverage: bundle ## Unit and integration tests; fails under 95 % of service/ by 
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+test-chart: .venv/.installed ## The chart as Helm renders it, and its generated README and schema
+	$(BIN)/python charts/generate.py --check
+	$(BIN)/python -m pytest tests/chart
+
+export REGISTRY
+export TAG ?= 0.1.0
+image: ## Build the image and push it: REGISTRY=… make image
+	@test -n "$(REGISTRY)" || { echo "Set REGISTRY to a registry that Docker pushes to and the cluster pulls from."; exit 1; }
+	docker build --tag $(REGISTRY)/service:$(TAG) .
+	docker push --quiet $(REGISTRY)/service:$(TAG)
+
+test-cluster: image .venv/.installed ## The chart on the cluster of the current kube context: REGISTRY=… make test-cluster
+	$(BIN)/python -m pytest tests/cluster
+
 audit: .venv/.installed ## Known vulnerabilities in the lock
 	$(BIN)/uv export --frozen --quiet --no-dev --no-emit-project --output-file .venv/requirements.txt
-	$(BIN)/pip-audit --disable-pip --require-hashes --requirement .venv/requirements.txt
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement .venv/requirements.txt
 
 bench: bundle ## Seconds from `make run` to the first answer
 	$(BIN)/python -m tests.load.start

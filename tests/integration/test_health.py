@@ -1,17 +1,20 @@
 """The three probes of a real Gunicorn, with its servers frozen, stopped and empty."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 import requests
 
-from embedded.process import Server
+from embedded import valkey
+from embedded.process import Server, free_port
 from tests import commands, processes, servers
 from tests.gunicorn import Gunicorn, gunicorn
 
@@ -195,3 +198,31 @@ def test_probers_at_the_same_time_cost_one_check(service: Gunicorn, postgres_ser
 
     assert statuses == [503] * 4
     assert time.monotonic() - started < 2
+
+
+def submit(client: requests.Session, url: str, **fields: str) -> requests.Response:
+    """Fills a page's form and follows the answer."""
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(url, timeout=10).text)
+    assert token
+    return client.post(url, {"csrfmiddlewaretoken": token[1], **fields}, timeout=10)
+
+
+def test_pages_login_and_sessions_go_on_without_valkey(tmp_path: Path) -> None:
+    password = "korrekt pferd 9"
+    server = valkey.start(tmp_path / "valkey", free_port(), durable=False)
+    with gunicorn(REDIS_URL=server.url) as service, requests.Session() as early, requests.Session() as late:
+        login, profile = f"{service.url}/accounts/login/", f"{service.url}/accounts/profile/"
+        # given someone who signed up and logged in while Valkey was there
+        fields = {"email": "ada@example.org", "password1": password, "password2": password}
+        assert submit(early, f"{service.url}/accounts/sign-up/", username="ada", **fields).url == login
+        assert submit(early, login, username="ada", password=password).url == profile
+
+        server.stop()
+        processes.wait_until(lambda: answer(f"{service.url}/readyz")[1]["status"] == "degraded", 5)
+
+        # then that session goes on, another begins, and what a form changes is kept
+        assert early.get(profile, timeout=10).url == profile
+        assert submit(late, login, username="ada", password=password).url == profile
+        assert "Countess" in submit(late, profile, display_name="Countess").text
+        assert requests.get(service.url, timeout=10).status_code == 200
+        assert answer(f"{service.url}/readyz")[0] == 200
