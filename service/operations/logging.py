@@ -1,6 +1,7 @@
 """One JSON object a line on stdout, for our own records and those of Django, Gunicorn and Celery."""
 
 import logging
+import sys
 from typing import Any
 
 import structlog
@@ -39,7 +40,8 @@ def configure_logging() -> dict[str, Any]:
     renderers: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # locals hold passwords
+        # Plain tracebacks: the others show local variables, and those hold passwords.
+        else [structlog.dev.ConsoleRenderer(sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )
     return {
         "version": 1,
