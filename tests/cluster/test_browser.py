@@ -5,10 +5,16 @@ import shutil
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.browser.people import fill_sign_up, log_in
+from tests.browser.pictures import photo
 from tests.cluster.cluster import Release, until
+
+
+@pytest.fixture(scope="session")
+def base_url(fresh: tuple[Release, float]) -> str:
+    return fresh[0].url
 
 
 @pytest.fixture(scope="session")
@@ -25,30 +31,23 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return browser_context_args | {"ignore_https_errors": True}
 
 
-def test_person_signs_up_uploads_a_picture_and_reads_the_report(release: Release, page: Page, tmp_path: Any) -> None:
-    Image.new("RGB", (64, 64), "navy").save(tmp_path / "me.png")
-    password = "correct-horse-battery"
+def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, page: Page) -> None:
+    page.goto("/accounts/sign-up/")
+    fill_sign_up(page, "newcomer")
+    page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("status")).to_have_text("Your account is ready. Log in to go on.")
+    log_in(page, "newcomer")
 
-    page.goto(f"{release.url}/accounts/sign-up/")
-    page.get_by_label("Username").fill("grace")
-    page.get_by_label("Email").fill("grace@example.org")
-    page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_label("Password confirmation").fill(password)
-    page.get_by_role("main").get_by_role("button").click()
-    page.wait_for_url("**/accounts/login/")
-    page.get_by_label("Username").fill("grace")
-    page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("main").get_by_role("button").click()
-    page.wait_for_url("**/accounts/profile/")
-    page.get_by_label("Picture", exact=True).set_input_files(tmp_path / "me.png")
-    page.get_by_role("main").get_by_role("button").first.click()
-    picture = page.locator("main img")
+    page.get_by_label("Picture", exact=True).set_input_files(photo())
+    page.get_by_role("button", name="Save").click()
+    picture = page.get_by_alt_text("Your picture")
     expect(picture).to_be_visible()
-    until(lambda: picture.evaluate("image => image.naturalWidth") > 0, 10, "the picture is drawn")
-    release.python(
-        "from service.accounts.models import User; User.objects.filter(username='grace').update(is_staff=True)"
-    )
-    page.goto(f"{release.url}/reports/")
+    assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 512
+
+    staff = "from service.accounts.models import User; User.objects.filter(username='newcomer').update(is_staff=True)"
+    release.python(staff)
+    page.goto("/reports/")
     expect(page.get_by_role("main").locator("svg").first).to_be_visible()
+
     log = ("logs", release.pod("worker"), "--container", "worker")
-    until(lambda: "grace@example.org" in release.kubectl(*log), 30, "the welcome mail is in the worker's log")
+    until(lambda: "newcomer@example.com" in release.kubectl(*log), 30, "the welcome mail is in the worker's log")
