@@ -30,7 +30,7 @@ RUN export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(
         DATABASE_URL=postgres://localhost/none REDIS_URL=redis://localhost \
     && .venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && test -s static/staticfiles.json && ls static/*.js.br static/*.js.gz static/admin/css/*.css.br > /dev/null \
-    && .venv/bin/python -m compileall -q manage.py service
+    && .venv/bin/python -m compileall -q service
 
 # --- what runs ------------------------------------------------------------------------------------
 FROM ${PYTHON}

@@ -158,7 +158,7 @@ def test_nothing_is_a_hook_but_the_test() -> None:
 
 
 def test_every_pod_is_restricted_and_has_no_token() -> None:
-    rendered = pods(objects(**{"superuser.enabled": True}))
+    rendered = pods(objects(superuser__enabled=True))
     assert len(rendered) == 7
     for name, pod in rendered.items():
         assert pod["automountServiceAccountToken"] is False, name

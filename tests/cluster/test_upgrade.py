@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_rendered_manifests_are_applied_from_empty_and_again(empty: Release) -> 
 
 
 def test_manifests_are_applied_over_a_release(empty: Release) -> None:
-    seed = {"secrets__mode": "seed", "secrets__seed": "5eed" * 16}
+    seed: dict[str, Any] = {"secrets__mode": "seed", "secrets__seed": "5eed" * 16}
     empty.install(**seed)
     ran = empty.migrations_run()
     command = ("helm", "template", empty.name, str(CHART), "--namespace", empty.namespace, "--skip-tests")

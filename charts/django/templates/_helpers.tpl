@@ -151,7 +151,7 @@ readOnlyRootFilesystem: true
 {{- $annotations := dict }}
 {{- if has (index . 1) (list "web" "worker" "beat") }}
   {{- if include "django.ownSecret" $root }}
-    {{- $_ := set $annotations "checksum/secret" (include "django.secretData" $root | sha256sum) }}
+    {{- $_ := set $annotations "checksum/secret" (omit (include "django.secretData" $root | fromJson) "DJANGO_SUPERUSER_PASSWORD" | toJson | sha256sum) }}
   {{- end }}
   {{- if $root.Values.metrics.enabled }}
     {{- $annotations = merge $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" "8002" "prometheus.io/path" "/metrics") }}
