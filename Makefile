@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image test-cluster audit bench load
+.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image test-cluster audit bench bench-cluster load
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 .venv/.installed: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.14")'
@@ -67,6 +67,9 @@ audit: .venv/.installed ## Known vulnerabilities in the lock
 
 bench: bundle ## Seconds from `make run` to the first answer
 	$(BIN)/python -m tests.load.start
+
+bench-cluster: image ## Install, upgrade and render times, requests a second, p99 and memory on the cluster: REGISTRY=…
+	$(BIN)/python -m tests.load.cluster
 
 USERS ?= 20
 TIME ?= 60s
