@@ -1,6 +1,10 @@
 """Secrets over the life of a release."""
 
 import base64
+import secrets
+from typing import Any
+
+import pytest
 
 from tests.cluster.cluster import Release
 
@@ -29,3 +33,32 @@ def test_changed_database_password_is_reconciled(release: Release) -> None:
     assert "another-password" in release.python("import os; print(os.environ['DATABASE_URL'])")
     assert person.get(f"{release.url}/accounts/profile/").url == f"{release.url}/accounts/profile/"
     assert release.restarts("web") == 0
+
+
+def opaque(release: Release) -> dict[str, Any]:
+    """The data of every Secret that isn't Helm's own."""
+    return {
+        item["metadata"]["name"]: item["data"]
+        for item in release.get("secrets", "--field-selector=type=Opaque")["items"]
+    }
+
+
+@pytest.mark.parametrize("mode", ["seed", "existing"])
+def test_upgrade_logs_nobody_out_whatever_makes_the_secrets(empty: Release, mode: str) -> None:
+    values: dict[str, Any] = {"secrets__mode": mode}
+    if mode == "seed":
+        values["secrets__seed"] = secrets.token_hex(32)
+    else:
+        values["secrets__existing"] = "mine"
+        keys = ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD")
+        literals = [f"--from-literal={key}={secrets.token_hex(32)}" for key in keys]
+        empty.kubectl("create", "secret", "generic", "mine", *literals)
+    empty.install(**values)
+    before = opaque(empty)
+    person = empty.person()
+
+    empty.install(web__threads=3, **values)
+
+    assert opaque(empty) == before
+    assert len(before) == 1
+    assert person.get(f"{empty.url}/accounts/profile/").url == f"{empty.url}/accounts/profile/"
