@@ -1,6 +1,7 @@
 """What the chart renders, without a cluster."""
 
 import itertools
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -234,3 +235,12 @@ def test_sample_values_render(sample: Path) -> None:
     seed = [f"--set={key}={BASE[key]}" for key in ("secrets.mode", "secrets.seed")] if sample.stem == "local" else []
     done = helm("template", "shop", str(CHART), "--values", str(sample), *seed)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("checkov"), reason="checkov is not installed: uv tool install checkov")
+def test_checkov_finds_nothing_unexplained(tmp_path: Path) -> None:
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(text(superuser__enabled=True))
+    command = ["checkov", "--config-file", str(CHART.parent / "checkov.yaml"), "--file", str(rendered)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
