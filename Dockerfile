@@ -5,7 +5,7 @@ ARG PYTHON=python:3.14-slim
 FROM ${NODE} AS bundle
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no-fund
+RUN --mount=type=cache,id=npm,target=/cache npm ci --cache /cache --ignore-scripts --no-audit --no-fund
 COPY service/assets service/assets
 RUN npm run build
 
@@ -18,14 +18,14 @@ WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON=/usr/local/bin/python UV_PYTHON_DOWNLOADS=never
 COPY pyproject.toml uv.lock ./
 # Left out, 34 MB: the sources of translations, and botocore's data of every Amazon service but storage and its login.
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups \
+RUN --mount=type=cache,id=uv,target=/cache uv sync --cache-dir /cache --frozen --no-default-groups \
     && find .venv -name '*.po' -delete \
     && find .venv/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
         ! -name s3 ! -name sts ! -name 'sso*' -exec rm -r {} +
 
 # --- the code and its static files, which need brotli once ----------------------------------------
 FROM environment AS code
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --group build
+RUN --mount=type=cache,id=uv,target=/cache uv sync --cache-dir /cache --frozen --no-default-groups --group build
 COPY manage.py ./
 COPY service service
 COPY --from=bundle /app/service/assets/dist service/assets/dist
