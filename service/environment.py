@@ -4,6 +4,7 @@ django-environ parses the URLs; it takes any unknown word for a false boolean an
 those two are checked here. A value is never repeated in a message: it may hold a password.
 """
 
+import os
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,7 +20,7 @@ PLACEHOLDERS = ("changeme", "change-me", "change_me", "insecure", "secret-key", 
 
 def text(name: str, default: str | None = None) -> str:
     """The variable, or the default where it is missing or empty; ImproperlyConfigured without one."""
-    value = env.str(name, default="").strip() or default
+    value = os.environ.get(name, "").strip() or default
     if value is None:
         raise ImproperlyConfigured(f"{name} is not set. Set it in the environment; .env.example says what it is.")
     return value
@@ -45,7 +46,7 @@ def integer(name: str, default: int, minimum: int = 0) -> int:
 
 def words(name: str) -> list[str]:
     """The parts between commas, without blanks and empty parts."""
-    return [part.strip() for part in env.str(name, default="").split(",") if part.strip()]
+    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 
 
 def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:

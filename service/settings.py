@@ -48,11 +48,11 @@ MIDDLEWARE = [
     "service.operations.middleware.refuse_unknown_methods",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "service.operations.middleware.request_context",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "service.operations.middleware.limit_body",
     "service.operations.middleware.refuse_nul",
-    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -110,13 +110,13 @@ CACHES = {
         "OPTIONS": {
             # Without a cache the service is slower, not down.
             "IGNORE_EXCEPTIONS": True,
-            "LOG_IGNORED_EXCEPTIONS": True,
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 0.5,
             "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
         },
     }
 }
+DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 # In the database too, so that a flushed cache logs nobody out.
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
@@ -133,7 +133,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Longest task 5 minutes; one that is not acknowledged after 10 has lost its worker.
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_connect_timeout": 1, "socket_timeout": 5}
-# A request waits at most a second for a broker that is gone.
+# A request waits at most a second for a broker that is gone, and five for one that hangs.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
 CELERY_WORKER_CONSUMER = "service.operations.worker:Consumer"
 CELERY_BEAT_SCHEDULER = "service.operations.worker:Scheduler"
@@ -184,7 +184,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-# The name holds a hash of the content, so it never means anything else.
+# Of files without a hash in their name; the others are for ever.
 WHITENOISE_MAX_AGE = 3600
 # The folder that nginx serves at its internal location /accel/; empty where no nginx is in front.
 ACCEL_REDIRECT_ROOT = environment.text("ACCEL_REDIRECT_ROOT", default="")

@@ -4,8 +4,10 @@ import uuid
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Upper
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 
 
 class User(AbstractUser):
@@ -42,6 +44,13 @@ class Profile(models.Model):
 
     def __str__(self) -> str:
         return self.display_name or f"profile {self.pk}"
+
+
+@receiver(post_delete, sender=Profile)
+def delete_picture(instance: Profile, **_: object) -> None:
+    """A person who goes takes their picture along; a cascade calls no `delete` of ours."""
+    if instance.picture:
+        transaction.on_commit(lambda: instance.picture.storage.delete(str(instance.picture.name)), robust=True)
 
 
 class Login(models.Model):

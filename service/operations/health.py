@@ -90,7 +90,8 @@ class Probe:
 
     def _ask(self) -> None:
         results = asyncio.run(_results([check() for check in self.checks]))
-        failed = any(result.error and not isinstance(result.error, ServiceWarning) for result in results)
+        # Whatever goes wrong with the cache, the service goes on without it.
+        failed = any(result.error and not isinstance(result.check, Cache) for result in results)
         degraded = any(result.error for result in results)
         report = {
             "status": "failed" if failed else "degraded" if degraded else "ok",

@@ -2,9 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from selectors import EVENT_READ
 from typing import Any
 
-from django.core.cache import caches
 from django.db import connections
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -34,6 +34,22 @@ class Worker(ThreadWorker):
         metrics.THREADS.set(self.cfg.threads)
         super().init_process()
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Opens or closes the door to requests; that to health stays open until the worker ends.
+
+        Gunicorn closes every door while a worker has `worker_connections`, as it has when the database hangs.
+        """
+        assert self.poller
+        for listener in self.sockets:
+            is_open = listener in self.poller.get_map()
+            wanted = enabled or (self.alive and listener.getsockname() == self.health_address)
+            if wanted and not is_open:
+                listener.setblocking(False)
+                self.poller.register(listener, EVENT_READ, self.accept)
+            elif is_open and not wanted:
+                self.poller.unregister(listener)
+        self._accepting = enabled
+
     def enqueue_req(self, conn: TConn) -> None:
         if conn.server != self.health_address:
             super().enqueue_req(conn)
@@ -51,7 +67,6 @@ def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
     taken = {other.slot for other in arbiter.WORKERS.values()}
     worker.slot = next(slot for number in count() if (slot := f"web-{number}") not in taken)
     connections.close_all()
-    caches.close_all()
 
 
 def post_fork(arbiter: Arbiter, worker: Worker) -> None:

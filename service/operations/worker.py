@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from billiard import current_process
 from celery import Task, bootsteps, signals
-from celery.beat import ScheduleEntry
+from celery.beat import ScheduleEntry, SchedulingError
 from celery.beat import Scheduler as InMemoryScheduler
 from celery.worker.components import Timer
 from celery.worker.consumer import Consumer as WorkerConsumer
@@ -144,8 +144,17 @@ class Scheduler(InMemoryScheduler):
         return min(wait, HEARTBEAT_SECONDS)
 
     def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:
-        BEAT_SENT.labels(entry.task).inc()
-        return super().apply_async(entry, *args, **kwargs)
+        """Sends the task; Celery would drop one that is due while the broker is away."""
+        while True:
+            try:
+                result = super().apply_async(entry, *args, **kwargs)
+            except SchedulingError as error:
+                logger.error("task_not_sent", task=entry.task, error=type(error.__cause__).__name__)  # noqa: TRY400 # again soon
+                beat_heart()
+                time.sleep(HEARTBEAT_SECONDS)
+            else:
+                BEAT_SENT.labels(entry.task).inc()
+                return result
 
 
 # A pool's process has no other hook between its fork and its first task.

@@ -49,11 +49,12 @@ def generate(day: date) -> tuple[DailyReport, bool]:
 
 
 def missing_days() -> list[date]:
-    """Yesterday, and the days before it since the last report, but none that the page wouldn't show."""
-    yesterday = today() - timedelta(days=1)
-    last = DailyReport.objects.values_list("day", flat=True).first() or yesterday - timedelta(days=1)
-    first = max(last + timedelta(days=1), today() - timedelta(days=SHOWN_DAYS))
-    return [first + timedelta(days=number) for number in range((yesterday - first).days + 1)]
+    """Yesterday, and each day since the first report, of those that the page shows, that has no report."""
+    yesterday, shown = today() - timedelta(days=1), today() - timedelta(days=SHOWN_DAYS)
+    stored = set(DailyReport.objects.values_list("day", flat=True))
+    first = max(min(stored, default=yesterday), shown)
+    days = (first + timedelta(days=number) for number in range((yesterday - first).days + 1))
+    return [day for day in days if day not in stored]
 
 
 def latest() -> Sequence[DailyReport]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
+from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import Client
@@ -579,3 +580,16 @@ def test_mail_can_be_looked_at_and_not_changed_by_the_admin(administrator: Clien
     assert administrator.get("/admin/accounts/mail/add/").status_code == 403
     one.refresh_from_db()
     assert one.state == "sent"
+
+
+def test_a_person_who_goes_takes_their_picture_along(django_capture_on_commit_callbacks: Any) -> None:
+    user = User.objects.create_user("gone", "gone@example.org")
+    own = Profile.objects.create(user=user)
+    own.picture.save("picture.webp", ContentFile(b"picture"))
+    storage, name = own.picture.storage, str(own.picture.name)
+    assert storage.exists(name)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        User.objects.filter(pk=user.pk).delete()
+
+    assert not storage.exists(name)

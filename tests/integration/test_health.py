@@ -226,3 +226,32 @@ def test_pages_login_and_sessions_go_on_without_valkey(tmp_path: Path) -> None:
         assert "Countess" in submit(late, profile, display_name="Countess").text
         assert requests.get(service.url, timeout=10).status_code == 200
         assert answer(f"{service.url}/readyz")[0] == 200
+
+
+def test_livez_answers_while_no_worker_takes_another_request(postgres_server: Server) -> None:
+    # given as many connections as the worker takes, each waiting for a database that does not answer
+    headers = {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345", "Connection": "close"}
+    with gunicorn(WEB_CONCURRENCY="1", GUNICORN_THREADS="2", GUNICORN_CMD_ARGS="--worker-connections 10") as service:
+        with processes.frozen(postgres_server.process.pid):
+            waiting = [HTTPConnection(urlsplit(service.url).netloc, timeout=60) for _ in range(12)]
+            for connection in waiting:
+                connection.request("GET", "/accounts/profile/", headers=headers)
+
+            answers = [answer(f"{service.health_url}/livez") for _ in range(20)]
+
+        assert {status for status, _, _ in answers} == {200}
+        assert max(seconds for _, _, seconds in answers) < 0.5
+        assert [connection.getresponse().status for connection in waiting] == [302] * 12
+        for connection in waiting:
+            connection.close()
+
+
+def test_sigterm_ends_a_command_that_waits() -> None:
+    waiting = commands.start("wait_for_migrations", DATABASE_URL="postgres://u:p@127.0.0.1:1/n")
+    assert waiting.stdout
+    assert waiting.stdout.readline().startswith("Waiting: ")
+
+    waiting.terminate()
+
+    waiting.communicate(timeout=5)
+    assert waiting.returncode == 143

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -148,3 +149,42 @@ def test_a_database_that_is_gone_is_an_error_and_no_retry() -> None:
     assert status == 1
     assert "OperationalError" in output
     assert "migrate_lock_timeout" not in output
+
+
+SHELF = {
+    "shelf/__init__.py": "",
+    "shelf/migrations/__init__.py": "",
+    "shelf/migrations/0001_concurrent.py": """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("accounts", "0001_initial")]
+    operations = [migrations.RunSQL("CREATE INDEX CONCURRENTLY shelf ON accounts_login (id)")]
+""",
+    "shelf_settings.py": "from service.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, 'shelf']\n",
+}
+
+
+def test_a_concurrent_index_waits_for_a_writer_and_is_whole(database: str, tmp_path: Path) -> None:
+    # given an app whose migration makes an index concurrently, and a transaction that has written
+    for name, text in SHELF.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert commands.run("migrate", "--noinput", DATABASE_URL=database)[0] == 0
+    writer = psycopg2.connect(database)
+    with closing(writer), writer.cursor() as cursor:
+        cursor.execute("LOCK TABLE accounts_login IN ROW EXCLUSIVE MODE")
+        environment = {"PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "shelf_settings"}
+        waiting = commands.start("migrate", "--noinput", "--lock-timeout", "0.2", DATABASE_URL=database, **environment)
+        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
+        processes.wait_until(lambda: rows(blocked) == [(1,)])
+        # longer than the lock timeout: it would have given up
+        processes.wait_until(lambda: rows(blocked.replace("count(*)", "min(now() - query_start) > '1 s'")) == [(True,)])
+
+        writer.rollback()
+    output = waiting.communicate(timeout=60)[0]
+    assert waiting.returncode == 0, output
+    assert "migrate_lock_timeout" not in output
+    assert rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'shelf'::regclass") == [(True,)]

@@ -149,7 +149,7 @@ REFUSED = {
     "truncated-jpeg": (encode("JPEG", (400, 400))[:600], NOT_A_PICTURE),
     "truncated-png": (encode("PNG")[:60], NOT_A_PICTURE),
     "empty": (b"", "The submitted file is empty."),
-    "bomb": (png_of(6000, 6000), "The picture has more than 25 megapixels. Choose a smaller one."),
+    "bomb": (png_of(4000, 4000), "The picture has more than 12 megapixels. Choose a smaller one."),
     "larger-bomb": (png_of(60_000, 60_000), "The picture has too many pixels. Choose a smaller one."),
     "polyglot": (
         archive_behind(encode("JPEG")),

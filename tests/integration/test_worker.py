@@ -12,12 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 from django.db import connection
+from prometheus_client import REGISTRY
 
 from embedded.process import Child, spawn
 from service.accounts.models import Mail, Profile, User
 from service.accounts.tasks import send_welcome_email
 from service.celery import app
+from service.operations.worker import measure_queue
 from service.reports.models import DailyReport
 from tests import processes
 from tests.commands import ROOT
@@ -79,7 +82,8 @@ def test_a_worker_does_a_task_and_its_log_is_json_with_the_request_s_id(tmp_path
     heartbeat = tmp_path / "heartbeat"
     user = person("ada")
     with celery("worker", "--concurrency", "2", HEARTBEAT_FILE=str(heartbeat), EMAIL_URL="dummymail://") as worker:
-        send_welcome_email.apply_async([user.pk], headers={"request_id": "ignored"})
+        with structlog.contextvars.bound_contextvars(request_id="request-of-ada"):
+            send_welcome_email.delay(user.pk)
         processes.wait_until(lambda: state_of(user) == Mail.State.SENT, 30)
         # a heartbeat that goes on
         processes.wait_until(heartbeat.exists)
@@ -88,7 +92,9 @@ def test_a_worker_does_a_task_and_its_log_is_json_with_the_request_s_id(tmp_path
 
     assert worker.log
     sent = [event for event in events(worker.log) if event["event"] == "mail_sent"]
-    assert [(event["user_id"], event["task"]) for event in sent] == [(user.pk, send_welcome_email.name)]
+    assert [(event["user_id"], event["request_id"], event["task"]) for event in sent] == [
+        (user.pk, "request-of-ada", send_welcome_email.name)
+    ]
     assert "example.org" not in worker.log.read_text()
 
 
@@ -122,6 +128,9 @@ def test_tasks_are_measured_by_slot_and_the_queue_by_its_oldest_task(tmp_path: P
     users = [person("mary"), person("joan")]
     for user in users:
         send_welcome_email.delay(user.pk)
+    measure_queue(app)
+    assert REGISTRY.get_sample_value("celery_tasks_waiting") == 2
+    assert 0 < (REGISTRY.get_sample_value("celery_oldest_task_age_seconds") or 0) < 60
 
     with (
         celery("worker", "--concurrency", "1", PROMETHEUS_MULTIPROC_DIR=str(tmp_path), EMAIL_URL="dummymail://"),

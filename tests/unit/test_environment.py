@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from service import environment
-from tests import servers
+from tests import commands, servers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,5 +121,26 @@ def test_every_variable_that_the_code_reads_stands_in_the_example() -> None:
 
     example = set(re.findall(r"^#? ?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
-    assert read - {"AWS_ACCESS_KEY_ID"} <= example
+    assert read <= example
     assert {"SECRET_KEY", "DATABASE_URL", "GUNICORN_BIND", "METRICS_PORT"} <= read
+
+
+def test_a_value_that_begins_with_a_dollar_is_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME", "$HOME")
+
+    assert (environment.text("NAME"), environment.words("NAME")) == ("$HOME", ["$HOME"])
+
+
+def test_pictures_in_a_bucket_are_allowed_by_the_policy() -> None:
+    code = (
+        "from django.core.files.storage import default_storage as s; from django.conf import settings as c;"
+        "print(s.url('pictures/a.webp')); print(c.CONTENT_SECURITY_POLICY['DIRECTIVES']['img-src'])"
+    )
+    bucket = {"AWS_STORAGE_BUCKET_NAME": "shop", "AWS_S3_ENDPOINT_URL": "https://s3.example.org"}
+    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+
+    status, output = commands.run("shell", "--no-imports", "--command", code, **bucket, **keys)
+
+    url, sources = output.splitlines()
+    assert (status, url.partition("?")[0]) == (0, "https://s3.example.org/shop/pictures/a.webp")
+    assert sources == "[\"'self'\", 'https://s3.example.org']"

@@ -90,7 +90,7 @@ def test_a_polyglot_is_refused(form: str) -> None:
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
-    assert refusal(png_of(6000, 6000)) == "The picture has more than 25 megapixels. Choose a smaller one."
+    assert refusal(png_of(4000, 4000)) == "The picture has more than 12 megapixels. Choose a smaller one."
     assert refusal(png_of(60_000, 60_000)) == "The picture has too many pixels. Choose a smaller one."
 
 
@@ -125,3 +125,12 @@ def test_a_jpeg_with_every_kind_of_marker_is_a_picture_and_a_polyglot_of_it_is_n
 
     assert reencode(content).size == (64, 64)
     assert refusal(content + b"#!/bin/sh") == "The file holds more than a picture. Save it again in an image editor."
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_cut_anywhere_is_refused(form: str) -> None:
+    whole = encode(form)
+
+    messages = {refusal(whole[:end]) for end in range(len(whole))}
+
+    assert messages == {pictures.NOT_A_PICTURE}

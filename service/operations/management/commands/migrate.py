@@ -10,6 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as Migrate
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.migration import Migration
 from psycopg2.errors import LockNotAvailable
 
 logger = structlog.get_logger(__name__)
@@ -35,9 +36,10 @@ class Command(Migrate):
 
     def handle(self, *args: Any, wait: float, lock_timeout: float, attempts: int, **options: Any) -> None:
         connection = connections[options["database"]]
+        self.connection, self.lock_timeout = connection, f"{lock_timeout * 1000:.0f}ms"
         with exclusive(connection, wait):
             for attempt in range(1, attempts + 1):
-                _set_lock_timeout(connection, f"{lock_timeout * 1000:.0f}ms")
+                _set_lock_timeout(connection, self.lock_timeout)
                 try:
                     super().handle(*args, **options)
                 except OperationalError as error:
@@ -57,6 +59,18 @@ class Command(Migrate):
                 else:
                     _set_lock_timeout(connection, "0")
                     return
+
+    def migration_progress_callback(self, action: str, migration: Migration | None = None, fake: bool = False) -> None:
+        """Lets a migration that is not atomic wait as long as it has to.
+
+        CREATE INDEX CONCURRENTLY waits for every open transaction and holds nobody up meanwhile; given up, it
+        leaves an index that is invalid and in the way of the next try.
+        """
+        super().migration_progress_callback(action, migration, fake)
+        if action == "apply_start" and migration and not migration.atomic:
+            _set_lock_timeout(self.connection, "0")
+        elif action == "apply_success":
+            _set_lock_timeout(self.connection, self.lock_timeout)
 
 
 @contextmanager
