@@ -14,7 +14,11 @@ from tests.chart.render import BASE, CHART, attempt, helm, objects, refusal, tex
 
 POSTGRES: list[dict[str, Any]] = [
     {"postgres.mode": "bundled"},
-    {"postgres.mode": "cnpg", "postgres.cnpg.backupSchedule": "0 0 2 * * *"},
+    {
+        "postgres.mode": "cnpg",
+        "postgres.cnpg.backupSchedule": "0 0 2 * * *",
+        "postgres.cnpg.backupPlugin.name": "barman-cloud.cloudnative-pg.io",
+    },
     {"postgres.mode": "external", "secrets.values.DATABASE_URL": "postgres://a:b@db.example.org/c"},
 ]
 VALKEY: list[dict[str, Any]] = [
@@ -117,6 +121,11 @@ def test_readme_and_schema_are_those_of_the_values() -> None:
         ({"valkey.mode": "none"}, "set valkey.mode to bundled or external"),
         ({"gateway.enabled": True}, "set gateway.parents"),
         ({"web.workers": 12}, "raise postgres.maxConnections to 132"),
+        (
+            {"postgres.mode": "cnpg", "postgres.cnpg.poolers": 0, "web.workers": 12},
+            "raise postgres.maxConnections to 132",
+        ),
+        ({"postgres.mode": "cnpg", "postgres.cnpg.backupSchedule": "0 0 2 * * *"}, "set postgres.cnpg.backupPlugin"),
         ({"web.replica": 2}, "additional properties 'replica' not allowed"),
         ({"web.pod.labls.a": "b"}, "additional properties 'labls' not allowed"),
         ({"secrets.mode": "random"}, "must be one of 'generate', 'seed', 'existing', 'externalSecret'"),
@@ -184,6 +193,39 @@ def test_budget_only_where_a_pod_can_be_spared() -> None:
 
     assert budgets() == []
     assert budgets(web__replicas=2, media__mode="none", worker__replicas=2) == ["shop-web", "shop-worker"]
+
+
+def test_migration_waits_for_the_database_that_is_made_with_it() -> None:
+    hosts = {"bundled": "shop-postgres", "cnpg": "shop-postgres-rw"}
+    for mode, host in hosts.items():
+        migrate = next(pod for name, pod in pods(objects(postgres__mode=mode)).items() if "migrate" in name)
+        assert migrate["initContainers"][0]["command"][2].endswith(f"--host {host}; do sleep 0.5; done"), mode
+
+
+def test_pods_may_wait_as_long_as_a_migration_may_take() -> None:
+    rendered = objects(migrations__deadline=7200)
+    deadlines = [
+        item["spec"]["progressDeadlineSeconds"] for (kind, _), item in rendered.items() if kind == "Deployment"
+    ]
+    assert deadlines == [7800] * 3
+
+
+def test_ingress_of_class_nginx_lets_through_what_the_pod_does() -> None:
+    own = {"nginx.org/client-max-body-size": "1m"}
+    rendered = objects(nginx__maxBodySize="20m", web__longestRequest=90, ingress__annotations=own)
+    assert rendered["Ingress", "shop-web"]["metadata"]["annotations"] == {
+        "nginx.org/client-max-body-size": "1m",
+        "nginx.org/proxy-read-timeout": "90s",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "20m",
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": "90",
+    }
+    assert "annotations" not in objects(ingress__className="traefik")["Ingress", "shop-web"]["metadata"]
+
+
+def test_keda_reaches_the_queue_that_it_measures() -> None:
+    rendered = objects(worker__autoscaling__enabled=True)
+    (rule,) = rendered["NetworkPolicy", "shop-valkey"]["spec"]["ingress"]
+    assert {"app": "keda-operator"} in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
 
 
 def test_references_stand_before_what_expands_them() -> None:

@@ -73,6 +73,11 @@ readOnlyRootFilesystem: true
 {{- if has .Values.secrets.mode (list "generate" "seed") }}true{{ end }}
 {{- end }}
 
+{{/* PostgreSQL itself, past any pooler; of the modes whose server is the release's own. */}}
+{{- define "django.postgresHost" -}}
+{{ include "django.name" . }}-postgres{{ if eq .Values.postgres.mode "cnpg" }}-rw{{ end }}
+{{- end }}
+
 {{/* (dict "root" $ "env" map ["direct" true]): the environment of the application. References come first, since
 `$(NAME)` in a text finds only what stands above it. `direct` goes past a connection pooler. */}}
 {{- define "django.env" -}}
@@ -97,11 +102,10 @@ readOnlyRootFilesystem: true
 {{- if eq $values.postgres.mode "external" }}
   {{- $_ := set $env "DATABASE_URL" (dict "secretKeyRef" (dict "name" $secret "key" "DATABASE_URL")) }}
 {{- else }}
-  {{- $host := print $name "-postgres" }}
+  {{- $host := include "django.postgresHost" $root }}
   {{- $options := "" }}
   {{- $password := dict "name" $secret "key" "POSTGRES_PASSWORD" }}
   {{- if eq $values.postgres.mode "cnpg" }}
-    {{- $host = print $name "-postgres-rw" }}
     {{- $password = dict "name" (print $name "-postgres-app") "key" "password" }}
     {{- if and $values.postgres.cnpg.poolers (not .direct) }}
       {{- $host = print $name "-postgres-pooler" }}
@@ -352,7 +356,10 @@ topologySpreadConstraints:
 {{- if and .Values.gateway.enabled (not .Values.gateway.parents) }}
   {{- fail "gateway.enabled without a Gateway: set gateway.parents, such as --set gateway.parents.public.namespace=gateways." }}
 {{- end }}
-{{- if eq .Values.postgres.mode "bundled" }}
+{{- if and (eq .Values.postgres.mode "cnpg") .Values.postgres.cnpg.backupSchedule (not .Values.postgres.cnpg.backupPlugin) }}
+  {{- fail "postgres.cnpg.backupSchedule has no way to back up: set postgres.cnpg.backupPlugin, as k8s/production.yaml does, or empty the schedule." }}
+{{- end }}
+{{- if or (eq .Values.postgres.mode "bundled") (and (eq .Values.postgres.mode "cnpg") (not .Values.postgres.cnpg.poolers)) }}
   {{- /* Each thread keeps a connection, and each process one for its health; one pod more of a kind during an upgrade. */}}
   {{- $need := mul (add $web 1) .Values.web.workers (add .Values.web.threads 1) | int }}
   {{- if .Values.worker.enabled }}{{ $need = mul (add $worker 1) .Values.worker.concurrency | add $need | int }}{{ end }}
