@@ -2,12 +2,17 @@
 
 import os
 import sys
+import warnings
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 
 from service.operations import multiprocess
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
+
+# What it warns of, root or an unknown group with pickled messages, can't be: ours are JSON alone.
+warnings.simplefilter("ignore", SecurityWarning)
 
 # Before anything makes a metric. The two that serve measure; `celery inspect`, typed by a person, does not.
 multiprocess.share(next((role for role in ("worker", "beat") if role in sys.argv[1:]), None))

@@ -2,7 +2,7 @@
 
 import os
 
-from django.core.management import call_command
+from django.core.management import BaseCommand
 from django.core.wsgi import get_wsgi_application
 
 from service.operations.health import with_health
@@ -12,4 +12,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 
 application = with_health(with_whole_body(get_wsgi_application()))
 # What is wrong shows at the start, not at the first request.
-call_command("check", verbosity=0)
+BaseCommand().check()
