@@ -146,7 +146,10 @@ def test_a_pid_file_that_names_a_stranger_does_not_matter(data: Path) -> None:
     stranger = spawn(["sleep", "60"], unprivileged=True)
     pid_file.write_text("\n".join([str(stranger.pid), *lines[1:6]]) + "\n")
     try:
-        postgres.start(data, free_port(), durable=False).stop()
+        again = postgres.start(data, free_port(), durable=False)
+        assert query(again, "SELECT 1") == [(1,)]
+        assert stranger.poll() is None
+        again.stop()
     finally:
         stranger.kill()
         stranger.wait()
