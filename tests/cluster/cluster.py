@@ -69,7 +69,9 @@ class Release:
     # --- Helm and kubectl -------------------------------------------------------------------------
 
     def flags(self, values: dict[str, Any]) -> list[str]:
-        all_values = {"host": self.host, "image.repository": f"{REGISTRY}/service", "image.tag": TAG} | values
+        # Always: the node keeps the image of a former run under the same tag.
+        image = {"image.repository": f"{REGISTRY}/service", "image.tag": TAG, "image.pullPolicy": "Always"}
+        all_values = {"host": self.host} | image | values
         return [part for key, value in all_values.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
 
     def install(self, *options: str, check: bool = True, **values: Any) -> subprocess.CompletedProcess[str]:
