@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 from PIL import Image
 
@@ -122,6 +123,8 @@ def test_spoofed_address_is_not_believed(release: Release) -> None:
 
 def test_every_log_line_of_the_application_is_json(release: Release) -> None:
     for component in ("web", "worker", "beat"):
-        lines = release.kubectl("logs", release.pod(component), "--container", component).splitlines()
+        log = release.kubectl("logs", release.pod(component), "--container", component)
+        # Without a mail server the mail itself stands in the worker's log, between these two lines.
+        lines = re.sub(r"(?ms)^Content-Type: text/plain.*?^-{79}\n", "", log).splitlines()
         assert [json.loads(line)["level"] for line in lines], component
     assert release.pods("web")[0]["spec"]["containers"][0]["image"].endswith(f":{TAG}")
