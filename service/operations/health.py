@@ -55,8 +55,8 @@ class Schema(HealthCheck):
     timeout = Database.timeout
 
     def run(self) -> None:  # type: ignore[override] # the library takes both
-        if missing := schema.pending(query("SELECT app, name FROM django_migrations")):
-            raise ServiceUnavailable(f"{len(missing)} migrations are not applied, first {'.'.join(missing[0])}")
+        if missing := missing_migrations():
+            raise ServiceUnavailable(missing)
 
 
 class Cache(HealthCheck):
@@ -162,6 +162,12 @@ def query(sql: str) -> Sequence[Any]:
                 _connection.close()
             _connection = None
             raise ServiceUnavailable(_reason(error)) from error
+
+
+def missing_migrations() -> str:
+    """Which of the image's migrations are not applied, or nothing; ServiceUnavailable without an answer."""
+    missing = schema.pending(query("SELECT app, name FROM django_migrations"))
+    return f"{len(missing)} migrations are not applied, first {'.'.join(missing[0])}" if missing else ""
 
 
 def _wait(connection: psycopg2.extensions.connection, deadline: float) -> None:

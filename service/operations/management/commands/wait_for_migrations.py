@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from health_check.exceptions import ServiceUnavailable
 
-from service.operations import health, schema
+from service.operations import health
 
 
 class Command(BaseCommand):
@@ -35,7 +35,6 @@ class Command(BaseCommand):
     def _missing(self) -> str:
         """What is missing, or nothing."""
         try:
-            missing = schema.pending(health.query("SELECT app, name FROM django_migrations"))
+            return health.missing_migrations()
         except ServiceUnavailable as error:
             return f"the database: {error.message}"
-        return f"{len(missing)} migrations are not applied, first {'.'.join(missing[0])}" if missing else ""
