@@ -15,13 +15,13 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["helm", *arguments], check=False, capture_output=True, text=True)
 
 
-def _flags(values: dict[str, Any]) -> list[str]:
+def flags(values: dict[str, Any]) -> list[str]:
     """Values by dotted path."""
     return [part for key, value in values.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
 def attempt(values: dict[str, Any], release: str = "shop") -> subprocess.CompletedProcess[str]:
-    return helm("template", release, str(CHART), "--namespace", "shops", *_flags(values))
+    return helm("template", release, str(CHART), "--namespace", "shops", *flags(values))
 
 
 def text(release: str = "shop", **values: Any) -> str:
