@@ -87,6 +87,7 @@ DATABASES = {
         # A connection for each thread stays open; a broken one is noticed before it is used.
         "CONN_MAX_AGE": environment.integer("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": not environment.boolean("DATABASE_SERVER_SIDE_CURSORS", default=True),
     }
 }
 if not DATABASES["default"]["NAME"]:

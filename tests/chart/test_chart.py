@@ -238,8 +238,12 @@ def test_references_stand_before_what_expands_them() -> None:
 def test_migrations_go_past_the_pooler() -> None:
     rendered = pods(objects(postgres__mode="cnpg"))
     (job,) = [pod for name, pod in rendered.items() if "migrate" in name]
-    assert "@shop-postgres-rw:5432/django" in environment(job["containers"][0])["DATABASE_URL"]
-    assert "@shop-postgres-pooler:5432/django" in environment(rendered["shop-web"]["containers"][0])["DATABASE_URL"]
+    direct, pooled = environment(job["containers"][0]), environment(rendered["shop-web"]["containers"][0])
+    user = "postgres://django:$(POSTGRES_PASSWORD)"
+    assert direct["DATABASE_URL"] == f"{user}@shop-postgres-rw:5432/django"
+    assert pooled["DATABASE_URL"] == f"{user}@shop-postgres-pooler:5432/django"
+    assert "DATABASE_SERVER_SIDE_CURSORS" not in direct
+    assert pooled["DATABASE_SERVER_SIDE_CURSORS"] == "false"
 
 
 def test_seed_gives_every_renderer_the_same_secrets_and_every_release_others() -> None:

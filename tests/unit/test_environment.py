@@ -125,6 +125,13 @@ def test_every_variable_that_the_code_reads_stands_in_the_example() -> None:
     assert {"SECRET_KEY", "DATABASE_URL", "GUNICORN_BIND", "METRICS_PORT"} <= read
 
 
+@pytest.mark.parametrize(("variables", "disabled"), [({}, False), ({"DATABASE_SERVER_SIDE_CURSORS": "0"}, True)])
+def test_cursors_of_the_server_are_left_where_a_pooler_is(variables: dict[str, str], disabled: bool) -> None:
+    code = "from django.db import connection; print(connection.settings_dict['DISABLE_SERVER_SIDE_CURSORS'])"
+
+    assert commands.run("shell", "--no-imports", "--command", code, **variables) == (0, f"{disabled}\n")
+
+
 def test_a_value_that_begins_with_a_dollar_is_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAME", "$HOME")
 

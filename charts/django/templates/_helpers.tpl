@@ -103,17 +103,17 @@ readOnlyRootFilesystem: true
   {{- $_ := set $env "DATABASE_URL" (dict "secretKeyRef" (dict "name" $secret "key" "DATABASE_URL")) }}
 {{- else }}
   {{- $host := include "django.postgresHost" $root }}
-  {{- $options := "" }}
   {{- $password := dict "name" $secret "key" "POSTGRES_PASSWORD" }}
   {{- if eq $values.postgres.mode "cnpg" }}
     {{- $password = dict "name" (print $name "-postgres-app") "key" "password" }}
     {{- if and $values.postgres.cnpg.poolers (not .direct) }}
       {{- $host = print $name "-postgres-pooler" }}
-      {{- $options = "?disable_server_side_cursors=true" }}
+      {{- /* A pooler gives each transaction another session, and a cursor lives in one. */}}
+      {{- $_ := set $env "DATABASE_SERVER_SIDE_CURSORS" false }}
     {{- end }}
   {{- end }}
   {{- $_ := set $env "POSTGRES_PASSWORD" (dict "secretKeyRef" $password) }}
-  {{- $_ := set $env "DATABASE_URL" (printf "postgres://%s:$(POSTGRES_PASSWORD)@%s:5432/%s%s" $values.postgres.database $host $values.postgres.database $options) }}
+  {{- $_ := set $env "DATABASE_URL" (printf "postgres://%s:$(POSTGRES_PASSWORD)@%s:5432/%s" $values.postgres.database $host $values.postgres.database) }}
 {{- end }}
 {{- if eq $values.valkey.mode "external" }}
   {{- $_ := set $env "REDIS_URL" (dict "secretKeyRef" (dict "name" $secret "key" "REDIS_URL")) }}
