@@ -36,6 +36,15 @@ SECRETS: list[dict[str, Any]] = [
     {"secrets.mode": "existing", "secrets.existing": "mine"},
     {"secrets.mode": "externalSecret", "secrets.externalSecret.store": "vault", "secrets.externalSecret.key": "shop"},
 ]
+SERVER: dict[str, Any] = {
+    "labels": {"team": "data"},
+    "annotations": {"team": "data"},
+    "nodeSelector": {"disk": "nvme"},
+    "tolerations": {name: {"key": name, "operator": "Exists"} for name in ("data", "fast", "spot")},
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "system-cluster-critical",
+    "volumes": {"init": {"mountPath": "/etc/init", "readOnly": True, "configMap": {"name": "init"}}},
+}
 EVERYTHING: dict[str, Any] = {
     "web.autoscaling.enabled": True,
     "media.accessMode": "ReadWriteMany",
@@ -58,6 +67,9 @@ EVERYTHING: dict[str, Any] = {
     "pod.priorityClassName": "system-cluster-critical",
     "pod.volumes.certificates": {"mountPath": "/etc/certificates", "readOnly": True, "configMap": {"name": "ca"}},
     "worker.pod.labels.queue": "default",
+    "web.service": {"type": "LoadBalancer", "annotations": {"team": "shop"}},
+    "postgres.pod": SERVER,
+    "valkey.pod": SERVER,
 }
 
 
@@ -70,7 +82,7 @@ def combinations() -> list[dict[str, Any]]:
         if "secrets.mode" in values:  # those bring their own
             for name in ("DATABASE_URL", "REDIS_URL"):
                 values.pop(f"secrets.values.{name}", None)
-    return [*made, EVERYTHING]
+    return [*made, EVERYTHING, EVERYTHING | POSTGRES[1]]
 
 
 def pods(rendered: dict[tuple[str, str], Any]) -> dict[str, Any]:
@@ -86,7 +98,7 @@ def environment(container: Any) -> dict[str, Any]:
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
-    assert text() == text()
+    assert text(**EVERYTHING) == text(**EVERYTHING)
 
 
 def test_every_combination_of_modes_renders_and_is_linted() -> None:
@@ -111,6 +123,7 @@ def test_readme_and_schema_are_those_of_the_values() -> None:
     [
         ({"host": ""}, "host is empty: set it"),
         ({"web.replicas": 2}, "set media.accessMode to ReadWriteMany"),
+        ({"web.replicas": 2}, "make another one, copy the files and set media.existingClaim"),
         ({"web.autoscaling.enabled": True}, "set media.accessMode to ReadWriteMany"),
         ({"media.mode": "s3"}, "set media.s3.bucket"),
         ({"secrets.seed": "short"}, "openssl rand -hex 32"),
@@ -227,6 +240,68 @@ def test_keda_reaches_the_queue_that_it_measures() -> None:
     rendered = objects(worker__autoscaling__enabled=True)
     (rule,) = rendered["NetworkPolicy", "shop-valkey"]["spec"]["ingress"]
     assert {"app": "keda-operator"} in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
+
+
+@pytest.mark.parametrize("server", ["postgres", "valkey"])
+def test_servers_run_where_they_are_told_and_are_pulled_as_the_application(server: str) -> None:
+    # given values for the application and for the server
+    rendered = objects(**EVERYTHING)["StatefulSet", f"shop-{server}"]["spec"]["template"]
+
+    # then the server has its own of them alone, and the registry's secret
+    assert rendered["metadata"]["labels"]["team"] == rendered["metadata"]["annotations"]["team"] == "data"
+    pod = rendered["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["nodeSelector"] == {"disk": "nvme"}
+    assert [toleration["key"] for toleration in pod["tolerations"]] == ["data", "fast", "spot"]
+    assert (pod["affinity"], pod["priorityClassName"]) == ({"nodeAffinity": {}}, "system-cluster-critical")
+    assert {"name": "init", "configMap": {"name": "init"}} in pod["volumes"]
+    mount = {"name": "init", "mountPath": "/etc/init", "readOnly": True}
+    assert mount in pod["containers"][0]["volumeMounts"]
+
+
+def test_cloudnativepg_runs_where_it_is_told() -> None:
+    spec = objects(**EVERYTHING | POSTGRES[1])["Cluster", "shop-postgres"]["spec"]
+
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["inheritedMetadata"] == {"labels": {"team": "data"}, "annotations": {"team": "data"}}
+    assert [toleration["key"] for toleration in spec["affinity"]["tolerations"]] == ["data", "fast", "spot"]
+    assert (spec["affinity"]["nodeSelector"], spec["affinity"]["nodeAffinity"]) == ({"disk": "nvme"}, {})
+    assert spec["priorityClassName"] == "system-cluster-critical"
+
+
+def test_cloudnativepg_is_let_through_where_little_else_is() -> None:
+    rendered = objects(postgres__mode="cnpg", networkPolicy__egress={"postgres": None})
+    database, pooler = {"cnpg.io/cluster": "shop-postgres"}, {"cnpg.io/poolerName": "shop-postgres-pooler"}
+    application = {"app.kubernetes.io/name": "django", "app.kubernetes.io/instance": "shop"}
+    operator = {"app.kubernetes.io/name": "cloudnative-pg"}
+
+    def opened(rules: list[Any], direction: str) -> list[tuple[list[Any], list[int]]]:
+        return [
+            (
+                [peer.get("podSelector", {}).get("matchLabels") for peer in rule.get(direction, [])],
+                [port["port"] for port in rule["ports"]],
+            )
+            for rule in rules
+            if "ports" in rule
+        ]
+
+    policy = rendered["NetworkPolicy", "shop-postgres"]["spec"]
+    assert (policy["podSelector"]["matchLabels"], policy["policyTypes"]) == (database, ["Ingress"])
+    assert opened(policy["ingress"], "from") == [
+        ([application, database, pooler], [5432]),
+        ([database, pooler, operator], [5432, 8000]),
+        ([None], [9187, 9127]),
+    ]
+    egress = rendered["NetworkPolicy", "shop-app"]["spec"]["egress"]
+    assert ([database, pooler], [5432]) in opened(egress, "to")
+
+
+def test_claim_of_ones_own_takes_the_place_of_the_charts() -> None:
+    rendered = objects(media__existingClaim="pictures", media__accessMode="ReadWriteMany", web__replicas=2)
+
+    assert ("PersistentVolumeClaim", "shop-media") not in rendered
+    volumes = {volume["name"]: volume for volume in pods(rendered)["shop-web"]["volumes"]}
+    assert volumes["media"]["persistentVolumeClaim"] == {"claimName": "pictures"}
 
 
 def test_references_stand_before_what_expands_them() -> None:

@@ -173,6 +173,83 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* (list $ pod): how a pod's images are pulled and where it runs, but for `affinity`. */}}
+{{- define "django.placement" -}}
+{{- $pod := index . 1 }}
+{{- with include "django.pullSecrets" (index . 0) | fromYamlArray }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $pod.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.tolerations }}
+tolerations:
+{{- range . }}
+  - {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The registries' Secrets, as a list. */}}
+{{- define "django.pullSecrets" -}}
+{{- range $name, $on := .Values.image.pullSecrets }}{{ if $on }}
+- name: {{ $name }}
+{{- end }}{{ end }}
+{{- end }}
+
+{{/* A pod's own volumes, of its `pod` values, and where its containers see them. */}}
+{{- define "django.volumes" -}}
+{{- range $name, $volume := .volumes }}
+- name: {{ $name }}
+  {{- omit $volume "mountPath" "readOnly" "subPath" | toYaml | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- define "django.mounts" -}}
+{{- range $name, $volume := .volumes }}
+- name: {{ $name }}
+  {{- pick $volume "mountPath" "readOnly" "subPath" | toYaml | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* (list $ component): labels and annotations of a bundled server's pod. */}}
+{{- define "django.serverMetadata" -}}
+{{- $root := index . 0 }}
+{{- $pod := (index $root.Values (index . 1)).pod }}
+{{- $annotations := dict }}
+{{- if include "django.ownSecret" $root }}
+  {{- $password := index (include "django.secretData" $root | fromJson) (printf "%s_PASSWORD" (upper (index . 1))) }}
+  {{- $_ := set $annotations "checksum/password" (sha256sum $password) }}
+{{- end -}}
+labels:
+  {{- include "django.selector" . | nindent 2 }}
+  {{- with $pod.labels }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- with mergeOverwrite $annotations ($pod.annotations | default dict) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* (list $ component): the part of a bundled server's pod that is the same for both. */}}
+{{- define "django.serverPodSpec" -}}
+{{- $pod := (index (index . 0).Values (index . 1)).pod -}}
+serviceAccountName: {{ include "django.name" (index . 0) }}-app
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 999
+  runAsGroup: 999
+  fsGroup: 999
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- include "django.placement" (list (index . 0) $pod) }}
+{{- with $pod.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* (list $ component own): the part of a pod of the application that is the same for each; it ends in `volumes`. */}}
 {{- define "django.podSpec" -}}
 {{- $root := index . 0 }}
@@ -188,23 +265,7 @@ securityContext:
   fsGroup: {{ $root.Values.image.user }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile: {type: RuntimeDefault}
-{{- $pulls := list }}
-{{- range $name, $on := $root.Values.image.pullSecrets }}{{ if $on }}{{ $pulls = append $pulls (dict "name" $name) }}{{ end }}{{ end }}
-{{- with $pulls }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $pod.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with $pod.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $pod.tolerations }}
-tolerations:
-{{- range . }}
-  - {{ toJson . }}
-{{- end }}
-{{- end }}
+{{- include "django.placement" (list $root $pod) }}
 {{- if $pod.affinity }}
 affinity: {{- toYaml $pod.affinity | nindent 2 }}
 {{- else if and (eq (index . 1) "web") (eq $root.Values.media.mode "volume") (eq $root.Values.media.accessMode "ReadWriteOnce") }}
@@ -219,10 +280,7 @@ affinity:
 volumes:
   - name: tmp
     emptyDir: {}
-{{- range $name, $volume := $pod.volumes }}
-  - name: {{ $name }}
-    {{- omit $volume "mountPath" "readOnly" "subPath" | toYaml | nindent 4 }}
-{{- end }}
+  {{- with include "django.volumes" $pod }}{{ trim . | nindent 2 }}{{ end }}
 {{- end }}
 
 {{/* (dict "root" $ "env" map "pod" own ["direct" true]): image, environment and mounts of a container of the
@@ -236,11 +294,7 @@ env:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
-{{- $pod := include "django.podValues" (list .root .pod) | fromJson }}
-{{- range $name, $volume := $pod.volumes }}
-  - name: {{ $name }}
-    {{- pick $volume "mountPath" "readOnly" "subPath" | toYaml | nindent 4 }}
-{{- end }}
+  {{- with include "django.mounts" (include "django.podValues" (list .root .pod) | fromJson) }}{{ trim . | nindent 2 }}{{ end }}
 {{- end }}
 
 {{/* (list $ own): the init container that holds a pod back until the schema is its image's. */}}
@@ -323,7 +377,7 @@ topologySpreadConstraints:
   {{- fail "host is empty: set it to the name that people type, such as --set host=shop.example.org." }}
 {{- end }}
 {{- if and (eq .Values.media.mode "volume") (eq .Values.media.accessMode "ReadWriteOnce") (gt $web 1) }}
-  {{- fail "More than one web pod can't share a ReadWriteOnce volume: set media.accessMode to ReadWriteMany with a storageClass that has it, or media.mode to s3, or keep one web pod." }}
+  {{- fail "More than one web pod can't share a ReadWriteOnce volume: keep one web pod, set media.mode to s3, or set media.accessMode to ReadWriteMany with a storageClass that has it. A claim that was made already can't change: make another one, copy the files and set media.existingClaim to it." }}
 {{- end }}
 {{- if and (eq .Values.media.mode "s3") (not .Values.media.s3.bucket) }}
   {{- fail "media.mode s3 has no bucket: set media.s3.bucket." }}
@@ -386,6 +440,16 @@ tcpSocket: {port: {{ .port }}}
 
 {{- define "django.otherImage" -}}
 {{ .repository }}:{{ .tag }}
+{{- end }}
+
+{{/* Whom CloudNativePG's operator makes, as a policy's peers: instances and poolers. */}}
+{{- define "django.cnpgPods" -}}
+- podSelector:
+    matchLabels:
+      cnpg.io/cluster: {{ include "django.name" . }}-postgres
+- podSelector:
+    matchLabels:
+      cnpg.io/poolerName: {{ include "django.name" . }}-postgres-pooler
 {{- end }}
 
 {{- define "django.metricsVolume" -}}
