@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image test-cluster audit bench bench-cluster load
+.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image kind test-cluster audit bench bench-cluster load
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ image: ## Build the image and push it: REGISTRY=… make image
 	@test -n "$(REGISTRY)" || { echo "Set REGISTRY to a registry that Docker pushes to and the cluster pulls from."; exit 1; }
 	docker build --tag $(REGISTRY)/service:$(TAG) .
 	docker push --quiet $(REGISTRY)/service:$(TAG)
+
+kind: ## A Kubernetes on this machine, with all that test-cluster needs; then REGISTRY=localhost:5001
+	@k8s/kind
 
 test-cluster: image .venv/.installed ## The chart on the cluster of the current kube context: REGISTRY=… make test-cluster
 	$(BIN)/python -m pytest tests/cluster

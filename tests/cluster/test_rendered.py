@@ -3,9 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.chart.render import BASE, CHART
 from tests.chart.test_chart import combinations
-from tests.cluster.cluster import Release, run
+from tests.cluster.cluster import ROOT, Release, run
 
 
 def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: Release) -> None:
@@ -31,3 +33,15 @@ def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: R
 
     assert [done.stderr for done in applied] == [""] * 4
     assert sum(len(done.stdout.splitlines()) for done in applied) == len(distinct)
+
+
+@pytest.mark.parametrize("name", ["traefik", "gateway"])
+def test_what_kind_gets_is_accepted_by_the_cluster(empty: Release, name: str) -> None:
+    """That of `make kind` which this cluster has in its own way; Prometheus runs in a test of its own."""
+    manifests = (ROOT / "k8s" / "cluster" / f"{name}.yaml").read_text()
+    # Where it runs the namespace is there already, as it must be for a dry run.
+    manifests = manifests.replace("namespace: traefik", f"namespace: {empty.namespace}")
+
+    done = run("kubectl", "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifests)
+
+    assert len(done.stdout.splitlines()) == manifests.count("\nkind: ")
