@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from socket import has_dualstack_ipv6
 
 from service import environment
 from service.operations import multiprocess
@@ -14,7 +15,8 @@ from service.operations.server import child_exit, post_fork, pre_fork  # noqa: E
 
 bind = [environment.text("GUNICORN_BIND", default="127.0.0.1:8000")]
 if health_bind := environment.text("GUNICORN_HEALTH_BIND", default=""):
-    bind.append(health_bind)
+    # Without a host it is every address, of IPv6 too where there is any.
+    bind.append(f"[::]{health_bind}" if health_bind.startswith(":") and has_dualstack_ipv6() else health_bind)
 worker_class = "service.operations.server.Worker"
 workers = environment.integer("WEB_CONCURRENCY", default=available_cpus(), minimum=1)
 threads = environment.integer("GUNICORN_THREADS", default=4, minimum=1)

@@ -5,6 +5,7 @@ A process of its own, so that a scrape needs no thread of the service; without D
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -23,7 +24,8 @@ def main() -> None:
     MultiProcessCollector(registry, folder)
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before a thread is made, so that all of them inherit it
-    server, thread = start_http_server(int(port), os.environ.get("METRICS_HOST", "0.0.0.0"), registry)  # noqa: S104 # a pod's own port
+    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 # a pod's own port
+    server, thread = start_http_server(int(port), os.environ.get("METRICS_HOST", everywhere), registry)
     signal.sigwait(ends)
     server.shutdown()
     thread.join()

@@ -1,6 +1,8 @@
 """What the chart renders, without a cluster."""
 
 import itertools
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -308,6 +310,18 @@ def test_references_stand_before_what_expands_them() -> None:
     names = [item["name"] for item in pods(objects())["shop-web"]["containers"][0]["env"]]
     assert names.index("POSTGRES_PASSWORD") < names.index("DATABASE_URL")
     assert names.index("VALKEY_PASSWORD") < names.index("REDIS_URL")
+
+
+def test_nginx_logs_nothing_that_is_personal_or_secret() -> None:
+    config = objects()["ConfigMap", "shop-nginx"]["data"]["nginx.conf"]
+    (line,) = re.findall(r"log_format line escape=json (.*?);", config, re.DOTALL)
+
+    fields = json.loads(re.sub(r":\$\w+", ":0", re.sub(r"'\s*'", "", line).strip("'")))
+
+    assert sorted(fields) == [
+        *("bytes", "event", "host", "level", "logger", "method", "path", "request_id", "seconds", "status"),
+        *("timestamp", "upstream_seconds", "user_agent"),
+    ]
 
 
 def test_migrations_go_past_the_pooler() -> None:

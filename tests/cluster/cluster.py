@@ -42,7 +42,8 @@ def until(condition: Callable[[], T], seconds: float, what: str) -> T:
 
 
 def image(tag: str, dockerfile: str, base: str | None = None) -> str:
-    """Builds and pushes an image of the tag, from lines on top of the service's image or of `base`; returns the tag."""
+    """Builds and pushes an image from lines on top of the service's image or of `base`; returns its tag."""
+    tag = f"{TAG}-{tag}"
     lines = f"FROM {base or f'{REGISTRY}/service:{TAG}'}\n{dockerfile}"
     run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:{tag}", "-", stdin=lines)
     run("docker", "push", "--quiet", f"{REGISTRY}/service:{tag}")
@@ -154,10 +155,14 @@ class Release:
 
     def post(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.Response:
         """A form sent as a browser sends it."""
+        return session.send(self.form(session, path, data, **more), verify=False, timeout=60)
+
+    def form(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.PreparedRequest:
+        """What a browser would send."""
         session.get(self.url + path)
         token = session.cookies.get("csrftoken", domain=self.host) or ""
         headers = {"Referer": self.url + path, "X-CSRFToken": token}
-        return session.post(self.url + path, data=data, headers=headers, timeout=60, **more)
+        return session.prepare_request(requests.Request("POST", self.url + path, headers, data=data, **more))
 
     def person(self, name: str | None = None) -> requests.Session:
         """Somebody who signed up and logged in."""

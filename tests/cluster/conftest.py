@@ -23,9 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def hosts() -> Iterator[None]:
     """Names under example.test are the cluster's ingress, at INGRESS (127.0.0.1)."""
     ask = socket.getaddrinfo
-    ingress = os.environ.get("INGRESS", "127.0.0.1")
 
     def answer(host: Any, *arguments: Any, **more: Any) -> Any:
+        ingress = os.environ.get("INGRESS", "127.0.0.1")
         return ask(ingress if str(host).endswith(".example.test") else host, *arguments, **more)
 
     socket.getaddrinfo = answer

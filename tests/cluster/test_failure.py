@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
+from tests.browser.pictures import photo
 from tests.cluster.cluster import Release, run, until
 
 
@@ -79,4 +81,50 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
     assert status == 200
     assert seconds > 15
     assert ended < grace
+    release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=90s")
+
+
+def test_upload_that_still_arrives_is_answered_before_its_pod_ends(release: Release) -> None:
+    # given a slow client, whose upload goes on after nginx has closed its door to others
+    person = release.person()
+    picture = {"picture": ("photo.jpg", photo()["buffer"])}
+    form = release.form(person, "/accounts/profile/", {"display_name": "slow"}, files=picture)
+    body, pod = form.body, release.pod("web")
+    assert isinstance(body, bytes)
+    begun, closed = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:1000]
+        begun.set()
+        assert closed.wait(60)
+        # Longer than Gunicorn would stay if it minded its own requests alone.
+        for at in range(1000, 1005):
+            time.sleep(1)
+            yield body[at : at + 1]
+        yield body[1005:]
+
+    answers: list[int] = []
+    form.body = slowly()  # type: ignore[assignment] # sent as it comes
+
+    def send() -> None:
+        answers.append(person.send(form, allow_redirects=False, verify=False, timeout=60).status_code)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+
+    # when its pod is deleted in the middle
+    assert begun.wait(30)
+    release.kubectl("delete", "pod", pod, "--wait=false")
+    ask = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8080)))"
+    command = ("exec", pod, "--container", "web", "--", "python", "-c", ask)
+    until(lambda: release.kubectl(*command) != "0\n", 30, "nginx takes no new request")
+    closed.set()
+    sender.join()
+
+    # then it is answered, and what it brought is there
+    assert answers == [302]
+    named = "SELECT count(*) FROM accounts_profile WHERE display_name = 'slow' AND picture <> ''"
+    assert release.psql(named) == "1"
+    grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
+    release.kubectl("wait", f"pod/{pod}", "--for=delete", f"--timeout={grace}s")
     release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=90s")

@@ -1,4 +1,4 @@
-"""Clients that are slow and workers that die, while others are served."""
+"""Clients that are slow and many, while others are served."""
 
 import contextlib
 import socket
@@ -6,7 +6,7 @@ import ssl
 import statistics
 import time
 
-from tests.cluster.cluster import Release, image, until
+from tests.cluster.cluster import Release
 
 
 def p99(release: Release, requests: int = 150, rate: float = 15) -> float:
@@ -35,27 +35,3 @@ def test_slow_clients_slow_nobody_else(release: Release) -> None:
         busy = p99(release)
     # Below 50 ms it is the machine that is measured, not the service.
     assert busy <= max(2 * quiet, 0.05)
-
-
-TASK = """
-RUN sed -i 's/"visibility_timeout": 600/"visibility_timeout": 15/' service/settings.py && printf '%s\\n' '' '' \\
-    '@app.task' 'def probe(number):' '    import time' '    from django.db import connection' '    time.sleep(0.02)' \\
-    '    with connection.cursor() as cursor:' \\
-    '        cursor.execute("INSERT INTO probe VALUES (%s) ON CONFLICT (number) DO NOTHING", [number])' \\
-    >> service/reports/tasks.py
-"""
-SEND = "from service.reports.tasks import probe; [probe.delay(number) for number in range(1000)]"
-
-
-def test_killed_worker_loses_no_task(release: Release) -> None:
-    release.psql("CREATE TABLE IF NOT EXISTS probe (number integer PRIMARY KEY)")
-    release.install(image__tag=image("tasks", f"USER 0\n{TASK}\nUSER 10001:10001"))
-    done = "SELECT count(*) FROM probe"
-
-    release.python(SEND)
-    until(lambda: int(release.psql(done)) > 100, 60, "the first tasks are done")
-    release.kubectl("delete", "pod", release.pod("worker"), "--force", "--grace-period=0")
-    assert int(release.psql(done)) < 1000
-
-    until(lambda: release.psql(done) == "1000", 180, "a thousand effects")
-    release.install()

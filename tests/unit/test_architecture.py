@@ -29,5 +29,5 @@ def test_accounts_knows_nothing_of_reports() -> None:
 def test_the_exporter_knows_prometheus_client_and_nothing_else() -> None:
     known = imports_of(SERVICE / "operations/exporter.py")
 
-    assert known == {"os", "pathlib", "signal", "prometheus_client", "prometheus_client.multiprocess"}
+    assert known == {"os", "pathlib", "signal", "socket", "prometheus_client", "prometheus_client.multiprocess"}
     assert [(SERVICE / name).read_text() for name in ("__init__.py", "operations/__init__.py")] == ["", ""]
