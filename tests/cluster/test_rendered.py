@@ -3,11 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
+import yaml
 
 from tests.chart.render import BASE, CHART
 from tests.chart.test_chart import combinations
 from tests.cluster.cluster import ROOT, Release, run
+
+# Those of operators, and of an API that Kubernetes 1.30 is too old for: a cluster may not know them.
+CUSTOM = {"Cluster", "Pooler", "ScheduledBackup", "ScaledObject", "ExternalSecret", "PodMonitor", "HTTPRoute"}
 
 
 def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: Release) -> None:
@@ -27,6 +30,9 @@ def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: R
         empty.kubectl("create", "serviceaccount", f"{empty.name}-app")
         # What many combinations have in common is asked about once.
         distinct = sorted({document for made in rendered for document in made})
+        kinds = {document: str(yaml.safe_load(document)["kind"]) for document in distinct}
+        known = {line.split()[-1] for line in run("kubectl", "api-resources", "--no-headers").stdout.splitlines()}
+        distinct = [document for document in distinct if kinds[document] not in CUSTOM - known]
         parts = ["\n---\n".join(distinct[part::4]) for part in range(4)]
         apply = ("kubectl", "--namespace", empty.namespace, "apply", "--server-side", "--dry-run=server")
         applied = list(pool.map(lambda part: run(*apply, "--validate=strict", "--filename", "-", stdin=part), parts))
@@ -35,11 +41,9 @@ def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: R
     assert sum(len(done.stdout.splitlines()) for done in applied) == len(distinct)
 
 
-@pytest.mark.parametrize("name", ["traefik", "gateway"])
-def test_what_kind_gets_is_accepted_by_the_cluster(empty: Release, name: str) -> None:
-    """That of `make kind` which this cluster has in its own way; Prometheus runs in a test of its own."""
-    manifests = (ROOT / "k8s" / "cluster" / f"{name}.yaml").read_text()
-    # Where it runs the namespace is there already, as it must be for a dry run.
+def test_ingress_controller_of_kind_is_accepted_by_the_cluster(empty: Release) -> None:
+    manifests = (ROOT / "k8s" / "cluster" / "traefik.yaml").read_text()
+    # A dry run needs a namespace that is there.
     manifests = manifests.replace("namespace: traefik", f"namespace: {empty.namespace}")
 
     done = run("kubectl", "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifests)
