@@ -36,14 +36,35 @@ RUN export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(
     && test -s static/staticfiles.json && ls static/*.js.br static/*.js.gz static/admin/css/*.css.br > /dev/null \
     && .venv/bin/python -m compileall -q service
 
-# --- what runs ------------------------------------------------------------------------------------
-FROM ${PYTHON}
+# --- what every image of ours is ------------------------------------------------------------------
+FROM ${PYTHON} AS runtime
 WORKDIR /app
 ENV PATH=/app/.venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     GUNICORN_CMD_ARGS="--config /app/service/gunicorn.conf.py"
+USER 10001:10001
+CMD ["gunicorn", "service.wsgi:application"]
+
+# --- the loop, `skaffold dev`: reload, a debugger, esbuild without Node ----------------------------
+FROM environment AS dev-environment
+RUN --mount=type=cache,id=uv,target=/cache uv sync --cache-dir /cache --frozen --no-default-groups --group loop
+
+FROM bundle AS dev-bundle
+RUN mv node_modules/@esbuild/*/bin/esbuild node_modules/.bin/esbuild \
+    && printf '#!/bin/sh\nexec node_modules/.bin/%s\n' "$(npm pkg get scripts.build | tr -d '"')" > node_modules/.bin/bundle \
+    && chmod +x node_modules/.bin/bundle && mkdir static
+
+FROM runtime AS dev
+COPY --from=dev-environment /app/.venv .venv
+COPY --from=dev-bundle /app/node_modules node_modules
+COPY --from=dev-bundle /app/static static
+COPY manage.py ./
+# Not to /app/service: a volume stands there, to which each pod copies these (k8s/skaffold/dev.yaml).
+COPY service original
+COPY --from=dev-bundle /app/service/assets/dist original/assets/dist
+
+# --- what runs ------------------------------------------------------------------------------------
+FROM runtime
 COPY --from=environment /app/.venv .venv
 COPY --from=code /app/manage.py ./
 COPY --from=code /app/static static
 COPY --from=code /app/service service
-USER 10001:10001
-CMD ["gunicorn", "service.wsgi:application"]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image kind test-cluster audit bench bench-cluster load
+.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image kind test-cluster test-loop audit bench bench-cluster bench-loop load
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ kind: ## A Kubernetes on this machine, with all that test-cluster needs; then RE
 test-cluster: image .venv/.installed ## The chart on the cluster of the current kube context: REGISTRY=… make test-cluster
 	$(BIN)/python -m pytest tests/cluster
 
+test-loop: .venv/.installed ## skaffold dev, run, render and debug on the cluster: REGISTRY=… make test-loop
+	$(BIN)/python -m pytest tests/loop
+
 audit: .venv/.installed ## Known vulnerabilities in the lock
 	$(BIN)/uv export --frozen --quiet --no-dev --no-emit-project --output-file .venv/requirements.txt
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement .venv/requirements.txt
@@ -74,6 +77,9 @@ bench: bundle ## Seconds from `make run` to the first answer
 
 bench-cluster: image ## Install, upgrade and render times, requests a second, p99 and memory on the cluster: REGISTRY=…
 	$(BIN)/python -m tests.load.cluster
+
+bench-loop: .venv/.installed ## Seconds from save to seen, 20 times for each kind of file: REGISTRY=…
+	ROUNDS=20 $(BIN)/python -m pytest tests/loop/test_dev.py --capture=no -k 'without_a_build or migration'
 
 USERS ?= 20
 TIME ?= 60s

@@ -1,0 +1,75 @@
+"""What is asked of Skaffold beside `dev`, and how that ends."""
+
+import yaml
+
+from tests.cluster.cluster import until
+from tests.loop.debugger import stopped_at
+from tests.loop.skaffold import Skaffold
+
+# What Kubernetes itself puts into a namespace, or keeps for a while.
+NOT_OURS = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+UNCOUNTED = ("events", "events.events.k8s.io", "bindings", "pods.metrics.k8s.io")
+VOLUMES = {f"persistentvolumeclaim/{name}" for name in ("data-shop-postgres-0", "data-shop-valkey-0", "shop-uploads")}
+
+
+def everything(skaffold: Skaffold) -> set[str]:
+    """All that is in the namespace and ours, whatever its kind."""
+    kinds = skaffold.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
+    chosen = ",".join(kind for kind in kinds if kind not in UNCOUNTED)
+    return set(skaffold.kubectl("get", chosen, "--output=name").split()) - NOT_OURS
+
+
+def test_ctrl_c_leaves_nothing_but_the_volumes(skaffold: Skaffold) -> None:
+    skaffold.start()
+    assert everything(skaffold) > VOLUMES
+
+    code = skaffold.interrupt()
+
+    assert code == 0
+    until(lambda: everything(skaffold) == VOLUMES, 60, "only the volumes are left")
+
+
+def test_run_deploys_the_image_as_it_ships_and_is_repeatable(skaffold: Skaffold) -> None:
+    skaffold.command("run")
+    image = skaffold.image()
+    assert "DEBUG = True" not in skaffold.page("/nowhere/")
+
+    skaffold.command("run")
+
+    assert skaffold.image() == image
+    assert "</html>" in skaffold.page("/accounts/login/")
+    skaffold.command("delete")
+    until(lambda: everything(skaffold) == VOLUMES, 60, "only the volumes are left")
+
+
+def test_production_is_rendered_the_same_twice(skaffold: Skaffold) -> None:
+    render = ("render", "--profile", "production", "--digest-source", "tag")
+
+    first = skaffold.command(*render)
+
+    assert skaffold.command(*render) == first
+    kinds = {document["kind"] for document in yaml.safe_load_all(first)}
+    assert {"Cluster", "ExternalSecret", "ScaledObject", "Job"} <= kinds
+    assert "Secret" not in kinds
+
+
+BREAK = """
+def stop(request):
+    from django.http import HttpResponse
+    return HttpResponse("went on")
+urlpatterns += [path("stop/", stop)]
+"""
+
+
+def test_a_debugger_stops_a_web_pod_where_the_editor_says(skaffold: Skaffold) -> None:
+    skaffold.start("--profile", "debug")
+    urls = skaffold.read("service/urls.py") + BREAK
+    skaffold.save("service/urls.py", urls)
+    until(lambda: skaffold.page("/stop/") == "went on", 30, "the new view")
+    line = urls.splitlines().index('    return HttpResponse("went on")') + 1
+    answers: list[str] = []
+
+    stop = stopped_at(5678, "/app/service/urls.py", line, lambda: answers.append(skaffold.page("/stop/")))
+
+    assert stop == {"path": "/app/service/urls.py", "line": line}
+    assert answers == ["went on"]

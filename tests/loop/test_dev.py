@@ -1,0 +1,124 @@
+"""`skaffold dev`: from save to seen, ROUNDS times for each kind of file; `make bench-loop` has 20 of them."""
+
+import json
+import os
+import statistics
+from functools import partial
+
+import pytest
+
+from tests.cluster.cluster import until
+from tests.loop.skaffold import Skaffold, seconds_until
+
+ROUNDS = int(os.environ.get("ROUNDS", "2"))
+
+
+def report(what: str, times: list[float]) -> None:
+    print(
+        f"{what}: {len(times)} of {ROUNDS} seen, {min(times):.2f} / {statistics.median(times):.2f} / {max(times):.2f} s"
+    )
+
+
+VIEW = """
+from django.http import HttpResponse
+urlpatterns += [path("stamp/", lambda request: HttpResponse("view NUMBER."))]
+"""
+TASK = """
+from django.core.cache import cache
+@app.task
+def stamp() -> None:
+    cache.set("stamp", "task NUMBER.")
+"""
+TASK_VIEW = """
+from django.core.cache import cache
+from django.http import HttpResponse
+from service.reports.tasks import stamp
+urlpatterns += [path("stamp/", lambda request: HttpResponse((stamp.delay(), cache.get("stamp"))[1] or ""))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "text", "url"),
+    [
+        ("view", "service/urls.py", VIEW, "/stamp/"),
+        ("template", "service/templates/base.html", "<!-- template NUMBER. -->", "/"),
+        ("stylesheet", "service/assets/main.css", '.stamp{content:"stylesheet NUMBER."}', "/static/main.css"),
+        ("task", "service/reports/tasks.py", TASK, "/stamp/"),
+    ],
+)
+def test_what_is_saved_is_seen_without_a_build(loop: Skaffold, what: str, path: str, text: str, url: str) -> None:
+    image, before, urls, times = loop.image(), loop.read(path), loop.read("service/urls.py"), []
+    if what == "task":
+        loop.save("service/urls.py", urls + TASK_VIEW)
+
+    for number in range(1, ROUNDS + 1):
+        loop.save(path, before + text.replace("NUMBER", str(number)))
+        times.append(seconds_until(partial(loop.shows, url, f"{what} {number}."), 30, f"{what} {number} on {url}"))
+
+    report(what, times)
+    assert loop.image() == image
+    loop.save(path, before)
+    loop.save("service/urls.py", urls)
+
+
+MIGRATION = """
+from django.db import migrations
+class Migration(migrations.Migration):
+    dependencies = [("reports", "PREVIOUS")]
+    operations = [migrations.RunSQL("CREATE TABLE stamp_NUMBER ()")]
+"""
+
+
+def test_a_saved_migration_is_run_by_a_new_job(loop: Skaffold) -> None:
+    previous, times, job = "0001_initial", [], ""
+    for number in range(2, ROUNDS + 2):
+        rests, name = loop.rests(), f"{number:04}_stamp"
+
+        text = MIGRATION.replace("PREVIOUS", previous).replace("NUMBER", str(number))
+        loop.save(f"service/reports/migrations/{name}.py", text)
+        times.append(seconds_until(partial(loop.has_table, f"stamp_{number}"), 90, f"table stamp_{number}"))
+
+        loop.await_rest(rests)
+        ran = loop.kubectl(
+            "get",
+            "jobs",
+            "--selector=app.kubernetes.io/component=migrate",
+            "--output=jsonpath={.items[*].metadata.uid}",
+        )
+        assert len(ran.split()) == 1
+        assert ran != job
+        previous, job = name, ran
+    report("migration", times)
+
+
+def test_a_syntax_error_that_is_mended_does_not_end_the_loop(loop: Skaffold) -> None:
+    before = loop.read("service/celery.py")
+
+    loop.save("service/celery.py", "def broken(:\n")
+
+    def broken() -> bool:
+        said = loop.log().splitlines()
+        return all(
+            any(line.startswith(f"[{name}]") and "SyntaxError" in line for line in said)
+            for name in ("web", "worker", "beat")
+        )
+
+    until(broken, 30, "web, worker and beat say SyntaxError")
+    assert "</h1>" not in loop.page("/accounts/login/")
+    loop.save("service/celery.py", before + "# mended\n")
+    until(lambda: "</html>" in loop.page("/accounts/login/"), 30, "the page is back")
+    until(lambda: loop.log().count(" ready.") > 1, 30, "the worker is back")
+    pods = json.loads(loop.kubectl("get", "pods", "--output=json"))["items"]
+    restarts = {status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]}
+    assert restarts == {0}
+    loop.save("service/celery.py", before)
+
+
+def test_a_changed_dependency_is_a_new_image(loop: Skaffold) -> None:
+    image, rests = loop.image(), loop.rests()
+
+    loop.save("uv.lock", loop.read("uv.lock") + "# changed\n")
+
+    loop.await_rest(rests)
+    assert loop.image() != image
+    assert "</html>" in loop.page("/accounts/login/")
