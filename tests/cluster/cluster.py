@@ -169,6 +169,7 @@ class Release:
         name = name or f"person-{secrets.token_hex(4)}"
         session, password = self.session(), "correct-horse-battery"
         form = {"username": name, "email": f"{name}@example.org", "password1": password, "password2": password}
+        until(lambda: session.get(self.url).status_code == 200, 30, "the ingress controller knows the release")
         signed_up = self.post(session, "/accounts/sign-up/", form)
         assert signed_up.url.endswith("/accounts/login/"), signed_up.text
         logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})

@@ -4,9 +4,10 @@ import io
 import json
 import re
 
+import pytest
 from PIL import Image
 
-from tests.cluster.cluster import TAG, Release, stylesheet, until
+from tests.cluster.cluster import TAG, Release, run, stylesheet, until
 
 
 def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tuple[Release, float]) -> None:
@@ -135,3 +136,92 @@ def test_every_log_line_of_the_application_is_json(release: Release) -> None:
         lines = re.sub(r"(?ms)^Content-Type: text/plain.*?^-{79}\n", "", log).splitlines()
         assert [json.loads(line)["level"] for line in lines], component
     assert release.pods("web")[0]["spec"]["containers"][0]["image"].endswith(f":{TAG}")
+
+
+def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a Gateway of the cluster that takes routes of every namespace over http
+    listens = [
+        (gateway, listener["name"])
+        for gateway in json.loads(run("kubectl", "get", "gateways", "-A", "--output", "json").stdout)["items"]
+        for listener in gateway["spec"]["listeners"]
+        if listener["protocol"] == "HTTP" and listener["allowedRoutes"]["namespaces"]["from"] == "All"
+    ]
+    if not listens:
+        pytest.skip("the cluster has no Gateway with an HTTP listener for routes of all namespaces")
+    gateway, section = listens[0]
+    monkeypatch.setenv("INGRESS", gateway["status"]["addresses"][0]["value"])
+    parent = {"namespace": gateway["metadata"]["namespace"], "sectionName": section}
+    style = stylesheet(release.session().get(release.url).text)
+
+    # when the release hangs on it, and on no Ingress
+    release.install(ingress__enabled=False, gateway={"enabled": True, "parents": {gateway["metadata"]["name"]: parent}})
+
+    # then nginx's files and Django's answer, which is to come by https, come through it
+    plain = f"http://{release.host}"
+    session = release.session()
+    until(lambda: session.get(plain + style).status_code == 200, 30, "the Gateway knows the route")
+    assert session.get(plain + style).headers["Content-Type"] == "text/css"
+    page = session.get(f"{plain}/accounts/login/", allow_redirects=False)
+    assert (page.status_code, page.headers["Location"]) == (301, f"{release.url}/accounts/login/")
+    assert session.get(release.url).status_code == 404
+    release.install()
+
+
+SERVERS = """
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: v1
+    kind: Pod
+    metadata: {name: database, labels: {app: database}}
+    spec:
+      securityContext: &security {runAsUser: 999, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: database
+          image: postgres:18
+          securityContext: &container {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+          env: [{name: POSTGRES_USER, value: owner}, {name: POSTGRES_PASSWORD, value: secret}]
+          readinessProbe: {exec: {command: [pg_isready, --host, 127.0.0.1]}, periodSeconds: 1}
+          volumeMounts: [{name: run, mountPath: /var/run/postgresql}]
+      volumes: [{name: run, emptyDir: {}}]
+  - apiVersion: v1
+    kind: Pod
+    metadata: {name: cache, labels: {app: cache}}
+    spec:
+      securityContext: *security
+      containers:
+        - name: cache
+          image: valkey/valkey:9
+          command: [valkey-server, --requirepass, secret]
+          securityContext: *container
+  - apiVersion: v1
+    kind: Service
+    metadata: {name: database}
+    spec: {selector: {app: database}, ports: [{port: 5432}]}
+  - apiVersion: v1
+    kind: Service
+    metadata: {name: cache}
+    spec: {selector: {app: cache}, ports: [{port: 6379}]}
+"""
+
+
+def test_servers_of_somebody_else_are_used_by_their_addresses(empty: Release) -> None:
+    # given a PostgreSQL and a Valkey that the chart knows nothing of
+    empty.kubectl("apply", "--filename", "-", stdin=SERVERS)
+    empty.kubectl("wait", "pod", "database", "cache", "--for=condition=Ready", "--timeout=90s")
+
+    # when the release is told where they are
+    addresses = {"DATABASE_URL": "postgres://owner:secret@database/owner", "REDIS_URL": "redis://:secret@cache:6379/3"}
+    empty.install(postgres__mode="external", valkey__mode="external", secrets__values=addresses)
+
+    # then they hold its people, sessions and tasks, and it has none of its own
+    empty.person("guest")
+    psql = ("psql", "--username", "owner", "--tuples-only", "--no-align", "--command")
+    assert empty.kubectl("exec", "database", "--", *psql, "SELECT username FROM auth_user") == "guest\n"
+    sent = "SELECT state FROM accounts_mail"
+    until(lambda: empty.kubectl("exec", "database", "--", *psql, sent) == "sent\n", 30, "the worker did its task")
+    keys = empty.kubectl(
+        "exec", "cache", "--", "valkey-cli", "-a", "secret", "--no-auth-warning", "-n", "3", "keys", "*"
+    )
+    assert "django.contrib.sessions" in keys
+    assert empty.get("statefulsets")["items"] == []

@@ -6,7 +6,7 @@ import ssl
 import statistics
 import time
 
-from tests.cluster.cluster import Release
+from tests.cluster.cluster import Release, failures, until
 
 
 def p99(release: Release, requests: int = 150, rate: float = 15) -> float:
@@ -35,3 +35,30 @@ def test_slow_clients_slow_nobody_else(release: Release) -> None:
         busy = p99(release)
     # Below 50 ms it is the machine that is measured, not the service.
     assert busy <= max(2 * quiet, 0.05)
+
+
+def test_autoscaler_adds_a_pod_under_load_and_nobody_notices(release: Release) -> None:
+    # given a pod that may be two, and has little to do
+    release.install(
+        web__autoscaling={"enabled": True, "min": 1, "max": 2, "cpu": 100},
+        web__resources={"requests": {"cpu": "20m"}},
+        media__mode="none",
+    )
+
+    def busy() -> int | None:
+        metrics = release.get("hpa", f"{release.name}-web")["status"].get("currentMetrics") or [{}]
+        share = metrics[0].get("resource", {}).get("current", {}).get("averageUtilization")
+        return None if share is None else int(share)
+
+    until(lambda: (share := busy()) is not None and share < 100, 120, "the autoscaler sees an idle pod")
+    assert len(release.pods("web")) == 1
+
+    # when many come
+    with release.load(rate=15) as outcomes:
+        ready = ("get", "deployment", f"{release.name}-web", "--output", "jsonpath={.status.readyReplicas}")
+        until(lambda: release.kubectl(*ready) == "2", 90, "a second pod is ready")
+
+    # then nobody was turned away
+    assert sum(outcomes.values()) > 100
+    assert failures(outcomes) == {}
+    release.install()

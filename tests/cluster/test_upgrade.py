@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import CHART, ROOT, TAG, Release, failures, image, run
+from tests.cluster.cluster import CHART, ROOT, TAG, Release, failures, image, run, until
 
 LAST = max((ROOT / "service" / "accounts" / "migrations").glob("0*.py")).stem
 
@@ -156,4 +156,49 @@ def test_manifests_are_applied_over_a_release(empty: Release) -> None:
     assert (
         json.loads(run("helm", "list", "--namespace", empty.namespace, "--output", "json").stdout)[0]["status"]
         == "deployed"
+    )
+
+
+OLD_VOLUME = """
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: v1
+    kind: PersistentVolumeClaim
+    metadata: {name: data-shop-postgres-0}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+  - apiVersion: v1
+    kind: Pod
+    metadata: {name: old}
+    spec:
+      restartPolicy: Never
+      securityContext: {runAsUser: 999, fsGroup: 999, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: old
+          image: postgres:18
+          command: [sh, -c, "mkdir -p /data/19/docker && echo 19 > /data/19/docker/PG_VERSION"]
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+          volumeMounts: [{name: data, mountPath: /data}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data-shop-postgres-0}}]
+"""
+
+
+def test_volume_of_another_postgresql_is_refused_with_the_procedure(empty: Release) -> None:
+    # given the volume of another major version
+    empty.kubectl("apply", "--filename", "-", stdin=OLD_VOLUME)
+    empty.kubectl("wait", "pod/old", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+
+    # when the release is installed over it
+    empty.install("--timeout", "1s", check=False, web__replicas=0, worker__enabled=False, beat__enabled=False)
+
+    # then PostgreSQL doesn't start, and its pod says what to do
+    def refused() -> list[Any]:
+        statuses = [pod["status"].get("initContainerStatuses", []) for pod in empty.pods("postgres")]
+        return [status for found in statuses for status in found if status["restartCount"] > 0]
+
+    (guard,) = until(refused, 60, "the guard has ended and is tried again")
+    assert guard["lastState"]["terminated"]["exitCode"] == 1
+    assert empty.kubectl("logs", "shop-postgres-0", "--container", "version") == (
+        "The volume holds PostgreSQL 19 and the image is 18. Set postgres.image.tag back, pg_dump, remove the volume,"
+        " set the new tag, restore.\n"
     )
