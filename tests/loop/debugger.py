@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 
@@ -58,6 +59,10 @@ class Session:
                     return dict(event.get("body", {}))
             self.read()
 
+    def close(self) -> None:
+        self.stream.close()
+        self.socket.close()
+
     def break_at(self, path: str, line: int) -> None:
         answer = self.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": [{"line": line}]})
         assert answer["body"]["breakpoints"][0]["verified"], answer
@@ -70,16 +75,15 @@ def stopped_at(port: int, path: str, line: int, request: Callable[[], Any]) -> d
 
     The worker goes on before this returns. Raises TimeoutError after 30 s without an answer.
     """
-    master = Session(port, {})
-    master.break_at(path, line)
-    worker = Session(
-        port, {key: value for key, value in master.event("debugpyAttach").items() if key == "subProcessId"}
-    )
-    worker.break_at(path, line)
-    sender = threading.Thread(target=request)
-    sender.start()
-    thread = worker.event("stopped")["threadId"]
-    frame = worker.ask("stackTrace", {"threadId": thread, "levels": 1})["body"]["stackFrames"][0]
-    worker.ask("continue", {"threadId": thread})
-    sender.join(30)
+    with closing(Session(port, {})) as master:
+        master.break_at(path, line)
+        child = {"subProcessId": master.event("debugpyAttach")["subProcessId"]}
+        with closing(Session(port, child)) as worker:
+            worker.break_at(path, line)
+            sender = threading.Thread(target=request)
+            sender.start()
+            thread = worker.event("stopped")["threadId"]
+            frame = worker.ask("stackTrace", {"threadId": thread, "levels": 1})["body"]["stackFrames"][0]
+            worker.ask("continue", {"threadId": thread})
+            sender.join(30)
     return {"path": frame["source"]["path"], "line": frame["line"]}
