@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations unit integration browser coverage test-chart image kind test-cluster test-loop audit bench bench-cluster bench-loop load
+.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart image kind test-cluster test-loop audit bench bench-cluster bench-loop load
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ run: .venv/.installed ## Run the whole service: PORT=8000 make run
 
 test: check coverage browser ## Everything: gates, unit and integration tests with coverage, browser tests
 
-check: lint types migrations ## The static gates
+check: lint types migrations workflows ## The static gates
 
 lint: .venv/.installed ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -31,6 +31,13 @@ types: .venv/.installed ## mypy, strict
 
 migrations: .venv/.installed ## Migrations that are missing, and those that an old pod could not live with
 	$(BIN)/python -m tests.migrations
+
+# The release's own source, checked by Go's checksum database; the package on PyPI downloads a binary.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+workflows: .venv/.installed ## GitHub's workflows and the shell scripts: zizmor, shellcheck, actionlint where Go is installed
+	$(BIN)/zizmor --quiet --offline --strict-collection --pedantic .github
+	! test -x $(BIN)/shellcheck || $(BIN)/shellcheck --severity=warning k8s/kind k8s/skaffold/render .ci/run
+	! command -v go > /dev/null || PATH="$(CURDIR)/$(BIN):$$PATH" go run $(ACTIONLINT)
 
 unit: .venv/.installed ## Unit tests
 	$(BIN)/python -m pytest tests/unit
