@@ -1,6 +1,7 @@
 """Secrets over the life of a release."""
 
 import base64
+import json
 import secrets
 from typing import Any
 
@@ -62,3 +63,27 @@ def test_upgrade_logs_nobody_out_whatever_makes_the_secrets(empty: Release, mode
     assert opaque(empty) == before
     assert len(before) == 1
     assert person.get(f"{empty.url}/accounts/profile/").url == f"{empty.url}/accounts/profile/"
+
+
+def test_changed_secret_of_ones_own_is_read_after_a_restart(empty: Release) -> None:
+    # given a release whose Secret somebody else made
+    passwords = {key: secrets.token_hex(32) for key in ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD")}
+    empty.kubectl("create", "secret", "generic", "mine", *(f"--from-literal={k}={v}" for k, v in passwords.items()))
+    empty.install(secrets__mode="existing", secrets__existing="mine")
+    person = empty.person()
+
+    # when both servers' passwords change and everything is restarted
+    changed = {key: secrets.token_hex(16) for key in ("POSTGRES_PASSWORD", "VALKEY_PASSWORD")}
+    empty.kubectl("patch", "secret", "mine", "--patch", json.dumps({"stringData": changed}))
+    what = ("statefulset,deployment", "--selector", f"app.kubernetes.io/instance={empty.name}")
+    empty.kubectl("rollout", "restart", *what)
+    empty.kubectl("rollout", "status", *what, "--timeout=180s")
+
+    # then all are at the new ones, and the old ones open nothing
+    assert changed["POSTGRES_PASSWORD"] in empty.python("import os; print(os.environ['DATABASE_URL'])")
+    assert person.get(f"{empty.url}/accounts/profile/").url == f"{empty.url}/accounts/profile/"
+    assert empty.health("/readyz") == 200
+    connect = "import psycopg2, os; psycopg2.connect(os.environ['DATABASE_URL'].replace('{}', '{}'))"
+    wrong = connect.format(changed["POSTGRES_PASSWORD"], passwords["POSTGRES_PASSWORD"])
+    with pytest.raises(AssertionError, match="password authentication failed"):
+        empty.python(wrong)
