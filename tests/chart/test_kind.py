@@ -138,17 +138,6 @@ def test_begun_cluster_is_made_anew(machine: Machine) -> None:
     assert called.index("kind delete cluster") < called.index("kind create cluster")
 
 
-def test_kubernetes_too_old_for_the_gateway_gets_everything_else(machine: Machine) -> None:
-    machine.has("kubernetes", "v1.30.13")
-
-    code, said, called = machine.up()
-
-    assert code == 0, said
-    assert "too old for the Gateway API" in said
-    assert "apply --server-side --kustomize cluster" in called
-    assert "gateway" not in called
-
-
 @pytest.mark.parametrize("missing", ["docker", "kind", "kubectl"])
 def test_missing_program_is_named_with_where_to_get_it(machine: Machine, missing: str) -> None:
     (machine.programs / missing).unlink()

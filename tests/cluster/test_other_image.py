@@ -1,37 +1,24 @@
-"""An image that knows nothing of this chart."""
+"""An image that knows nothing of this chart, by what docs/your-own-project.md says."""
 
-from tests.cluster.cluster import Release, image, stylesheet
+import sys
+from pathlib import Path
 
-# What `django-admin startproject` makes needs these of every host: who may ask, and where the database is.
-DOCKERFILE = """
-RUN pip install --no-cache-dir django gunicorn psycopg2-binary dj-database-url
-WORKDIR /site
-RUN django-admin startproject plain . && printf '%s\\n' 'import os, dj_database_url' \
-    'DEBUG = False' 'SECRET_KEY = os.environ["SECRET_KEY"]' \
-    'ALLOWED_HOSTS = os.environ["DJANGO_ALLOWED_HOSTS"].split(",")' \
-    'DATABASES = {"default": dj_database_url.config()}' 'STATIC_ROOT = "/site/static"' \
-    'SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")' >> plain/settings.py \
-    && SECRET_KEY=x DJANGO_ALLOWED_HOSTS=x python manage.py collectstatic --noinput
-"""
+from tests.cluster.cluster import REGISTRY, Release, run, stylesheet
+from tests.documents import blocks
 
 
-def test_plain_project_runs_by_values_alone(empty: Release) -> None:
-    tag = image("plain", DOCKERFILE, base="python:3.14-slim")
-    wait = ["sh", "-c", "until python manage.py migrate --check; do sleep 1; done"]
+def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path) -> None:
+    document = "your-own-project.md"
+    run(sys.executable, "-m", "django", "startproject", "plain", str(tmp_path))
+    with (tmp_path / "plain" / "settings.py").open("a") as settings:
+        settings.writelines(blocks(document, "python"))
+    (tmp_path / "Dockerfile").write_text(*blocks(document, "dockerfile"))
+    run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:plain", str(tmp_path))
+    run("docker", "push", "--quiet", f"{REGISTRY}/service:plain")
+    values = tmp_path / "values.yaml"
+    values.write_text(*blocks(document, "yaml"))
 
-    empty.install(
-        image__tag=tag,
-        web__command=["gunicorn", "--bind", "unix:/run/gunicorn/gunicorn.sock", "plain.wsgi"],
-        web__health={"port": 8080, "live": "", "ready": "/admin/login/", "startup": "/admin/login/"},
-        migrations__waitCommand=wait,
-        static__path="/site/static",
-        media__mode="none",
-        metrics__enabled=False,
-        worker__enabled=False,
-        beat__enabled=False,
-        valkey__mode="none",
-        superuser__enabled=True,
-    )
+    empty.install("--values", str(values), image__tag="plain")
 
     assert empty.restarts("web") == 0
     session = empty.session()

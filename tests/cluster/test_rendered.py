@@ -9,7 +9,7 @@ from tests.chart.render import BASE, CHART
 from tests.chart.test_chart import combinations
 from tests.cluster.cluster import ROOT, Release, run
 
-# Those of operators, and of an API that Kubernetes 1.30 is too old for: a cluster may not know them.
+# Those of operators and of the Gateway API: a cluster may not know them.
 CUSTOM = {"Cluster", "Pooler", "ScheduledBackup", "ScaledObject", "ExternalSecret", "PodMonitor", "HTTPRoute"}
 
 

@@ -1,0 +1,75 @@
+"""Each command of docs/operate.md and docs/upgrade.md, as it stands there."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import REGISTRY, ROOT, TAG, Release, run, until
+from tests.documents import blocks
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Release]:
+    """What the documents speak of: the release `shop` with an administrator."""
+    release = Release()
+    release.install(superuser__enabled=True)
+    yield release
+    release.remove()
+
+
+@pytest.fixture
+def shell(shop: Release, tmp_path: Path) -> Callable[[str], str]:
+    """Runs commands in a folder from which they see the project, in the release's namespace."""
+    config = tmp_path / "config"
+    config.write_text(run("kubectl", "config", "view", "--flatten", "--minify").stdout)
+    run("kubectl", "--kubeconfig", str(config), "config", "set-context", "--current", "--namespace", shop.namespace)
+    (tmp_path / "charts").symlink_to(ROOT / "charts")
+    ingress = os.environ.get("INGRESS", "127.0.0.1")
+    (tmp_path / ".curlrc").write_text(f'insecure\nresolve = "{shop.host}:443:{ingress}"\n')
+    environment = os.environ | {
+        "KUBECONFIG": str(config),
+        "CURL_HOME": str(tmp_path),
+        "REGISTRY": REGISTRY,
+        "TAG": TAG,
+    }
+
+    def execute(commands: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands.replace("shop.example.org", shop.host)],
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{commands}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        return done.stdout
+
+    return execute
+
+
+def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str], str]) -> None:
+    person = shop.person("somebody")
+    password = shop.secret("POSTGRES_PASSWORD")
+
+    said = [shell(commands) for commands in blocks("operate.md", "sh")]
+
+    assert shop.secret("DJANGO_SUPERUSER_PASSWORD") in said
+    (log,) = [text for text in said if "/accounts/login/" in text]
+    assert {line.split("]")[0].rpartition("/")[2] for line in log.splitlines()} == {"nginx", "web"}
+    assert shop.secret("POSTGRES_PASSWORD") != password
+    assert len(shop.secret("SECRET_KEY_FALLBACKS")) >= 50
+    assert shop.get("deployment/shop-worker")["spec"]["replicas"] == 2
+    assert person.get(f"{shop.url}/accounts/profile/").url == f"{shop.url}/accounts/profile/"
+
+
+def test_upgrading_and_removing(shop: Release, shell: Callable[[str], str]) -> None:
+    for commands in blocks("upgrade.md", "sh"):
+        shell(commands)
+
+    until(lambda: shop.get("persistentvolumeclaim,secret,all")["items"] == [], 90, "nothing is left")
