@@ -36,7 +36,7 @@ migrations: .venv/.installed ## Migrations that are missing, and those that an o
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 workflows: .venv/.installed ## GitHub's workflows and the shell scripts: zizmor, shellcheck, actionlint where Go is installed
 	$(BIN)/zizmor --quiet --offline --strict-collection --pedantic .github
-	! test -x $(BIN)/shellcheck || $(BIN)/shellcheck --severity=warning k8s/kind k8s/skaffold/render .ci/run
+	! test -x $(BIN)/shellcheck || $(BIN)/shellcheck k8s/kind k8s/skaffold/render .ci/run
 	! command -v go > /dev/null || PATH="$(CURDIR)/$(BIN):$$PATH" go run $(ACTIONLINT)
 
 unit: .venv/.installed ## Unit tests
