@@ -298,6 +298,13 @@ def test_cloudnativepg_is_let_through_where_little_else_is() -> None:
     assert ([database, pooler], [5432]) in opened(egress, "to")
 
 
+def test_service_is_of_the_type_and_has_the_annotations_that_a_cloud_reads() -> None:
+    service = objects(**EVERYTHING)["Service", "shop-web"]
+
+    assert (service["spec"]["type"], service["metadata"]["annotations"]) == ("LoadBalancer", {"team": "shop"})
+    assert objects()["Service", "shop-web"]["spec"]["type"] == "ClusterIP"
+
+
 def test_claim_of_ones_own_takes_the_place_of_the_charts() -> None:
     rendered = objects(media__existingClaim="pictures", media__accessMode="ReadWriteMany", web__replicas=2)
 

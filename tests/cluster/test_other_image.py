@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.cluster.cluster import REGISTRY, Release, run, stylesheet
+from tests.cluster.cluster import REGISTRY, Release, run, stylesheet, until
 from tests.documents import blocks
 
 
@@ -22,8 +22,9 @@ def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path
 
     assert empty.restarts("web") == 0
     session = empty.session()
-    page = session.get(f"{empty.url}/admin/login/")
-    assert page.status_code == 200
+    login = f"{empty.url}/admin/login/"
+    until(lambda: session.get(login).status_code == 200, 30, "the ingress controller knows the release")
+    page = session.get(login)
     assert session.get(empty.url + stylesheet(page.text)).headers["Content-Type"] == "text/css"
     empty.kubectl(
         "wait",
