@@ -124,6 +124,8 @@ def test_readme_and_schema_are_those_of_the_values() -> None:
     ("values", "remedy"),
     [
         ({"host": ""}, "host is empty: set it"),
+        ({"web.health.port": 8080}, "set web.health.ready to a page that answers there"),
+        ({"web.health.port": 8080, "web.health.ready": ""}, "set web.health.startup to a page that answers there"),
         ({"web.replicas": 2}, "set media.accessMode to ReadWriteMany"),
         ({"web.replicas": 2}, "make another one, copy the files and set media.existingClaim"),
         ({"web.autoscaling.enabled": True}, "set media.accessMode to ReadWriteMany"),

@@ -368,6 +368,11 @@ topologySpreadConstraints:
 {{- if $section.autoscaling.enabled }}{{ index $section.autoscaling (index . 1) }}{{ else }}{{ $section.replicas }}{{ end }}
 {{- end }}
 
+{{/* What nginx answers 404 to, as a list: measurements and the details of health are the cluster's own business. */}}
+{{- define "django.closedPaths" -}}
+[/metrics, /readyz, /startupz]
+{{- end }}
+
 {{/* Values that don't go together: each is refused with what to do. */}}
 {{- define "django.check" -}}
 {{- $values := .Values }}
@@ -375,6 +380,11 @@ topologySpreadConstraints:
 {{- $worker := include "django.pods" (list .Values.worker "max") | int }}
 {{- if not .Values.host }}
   {{- fail "host is empty: set it to the name that people type, such as --set host=shop.example.org." }}
+{{- end }}
+{{- range $name, $path := pick .Values.web.health "live" "ready" "startup" }}
+  {{- if and (eq (int $values.web.health.port) 8080) (has $path (include "django.closedPaths" $ | fromYamlArray)) }}
+    {{- fail (printf "web.health.port 8080 is nginx's, which answers 404 to %s: set web.health.%s to a page that answers there, or to an empty text." $path $name) }}
+  {{- end }}
 {{- end }}
 {{- if and (eq .Values.media.mode "volume") (eq .Values.media.accessMode "ReadWriteOnce") (gt $web 1) }}
   {{- fail "More than one web pod can't share a ReadWriteOnce volume: keep one web pod, set media.mode to s3, or set media.accessMode to ReadWriteMany with a storageClass that has it. A claim that was made already can't change: make another one, copy the files and set media.existingClaim to it." }}
