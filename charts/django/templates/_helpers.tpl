@@ -128,6 +128,11 @@ readOnlyRootFilesystem: true
   {{- with $values.media.s3.endpoint }}{{ $_ := set $env "AWS_S3_ENDPOINT_URL" . }}{{ end }}
   {{- with $values.media.s3.region }}{{ $_ := set $env "AWS_S3_REGION_NAME" . }}{{ end }}
 {{- end }}
+{{- range $key := keys $values.secrets.values | sortAlpha }}
+  {{- if ne (index $env $key | toJson) (dict "secretKeyRef" (dict "name" $secret "key" $key) | toJson) }}
+    {{- fail (printf "The chart sets %s itself: remove secrets.values.%s. The address of a server of your own needs postgres.mode or valkey.mode external." $key $key) }}
+  {{- end }}
+{{- end }}
 {{- $env = mergeOverwrite $env (deepCopy $values.env) (deepCopy .env) }}
 {{- range $key, $value := $env }}
   {{- if kindIs "map" $value }}
