@@ -22,7 +22,7 @@ workers = environment.integer("WEB_CONCURRENCY", default=available_cpus(), minim
 threads = environment.integer("GUNICORN_THREADS", default=4, minimum=1)
 timeout = environment.integer("GUNICORN_TIMEOUT", default=30, minimum=1)
 graceful_timeout = environment.integer("GUNICORN_GRACEFUL_TIMEOUT", default=30, minimum=1)
-# Longer than nginx keeps its connections (60 s), so that none is closed under a request.
+# nginx keeps no connection (docs/decisions/0004). Another proxy may: longer than most, so that it closes first.
 keepalive = 75
 # Bounds what a leak can take; the jitter keeps the workers from ending together.
 max_requests = environment.integer("GUNICORN_MAX_REQUESTS", default=10_000)
