@@ -347,6 +347,13 @@ def test_migrations_go_past_the_pooler() -> None:
     assert pooled["DATABASE_SERVER_SIDE_CURSORS"] == "false"
 
 
+def test_queue_of_an_external_valkey_is_where_the_secret_says_if_it_does() -> None:
+    rendered = pods(objects(**SECRETS[1], valkey__mode="external"))
+
+    broker = environment(rendered["shop-worker"]["containers"][0])["CELERY_BROKER_URL"]
+    assert broker == {"secretKeyRef": {"name": "mine", "key": "CELERY_BROKER_URL", "optional": True}}
+
+
 def test_seed_gives_every_renderer_the_same_secrets_and_every_release_others() -> None:
     first = objects()["Secret", "shop-secret"]["data"]
     assert sorted(first) == ["POSTGRES_PASSWORD", "SECRET_KEY", "VALKEY_PASSWORD"]

@@ -93,7 +93,7 @@ readOnlyRootFilesystem: true
   "MEDIA_ROOT" "/srv/media"
 }}
 {{- $_ := set $env "DJANGO_ALLOWED_HOSTS" (include "django.hosts" $root | fromYamlArray | join ",") }}
-{{- range list "SECRET_KEY_FALLBACKS" "EMAIL_URL" "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+{{- range list "SECRET_KEY_FALLBACKS" "CELERY_BROKER_URL" "EMAIL_URL" "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
   {{- $_ := set $env . (dict "secretKeyRef" (dict "name" $secret "key" . "optional" true)) }}
 {{- end }}
 {{- range prepend (keys $values.secrets.values) "SECRET_KEY" }}
