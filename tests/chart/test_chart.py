@@ -62,6 +62,7 @@ EVERYTHING: dict[str, Any] = {
     "env.FEATURE": "on",
     "env.TOKEN": {"secretKeyRef": {"name": "tokens", "key": "shop"}},
     "web.env.ONLY_WEB": 1,
+    "serviceAccount.annotations.role": "shop",
     "pod.labels.team": "shop",
     "pod.annotations.team": "shop",
     "pod.nodeSelector.disk": "ssd",
@@ -308,6 +309,11 @@ def test_service_is_of_the_type_and_has_the_annotations_that_a_cloud_reads() -> 
 
     assert (service["spec"]["type"], service["metadata"]["annotations"]) == ("LoadBalancer", {"team": "shop"})
     assert objects()["Service", "shop-web"]["spec"]["type"] == "ClusterIP"
+
+
+def test_service_account_has_the_annotations_that_a_cloud_reads() -> None:
+    assert objects(**EVERYTHING)["ServiceAccount", "shop-app"]["metadata"]["annotations"] == {"role": "shop"}
+    assert "annotations" not in objects()["ServiceAccount", "shop-app"]["metadata"]
 
 
 def test_claim_of_ones_own_takes_the_place_of_the_charts() -> None:
