@@ -52,7 +52,7 @@ EVERYTHING: dict[str, Any] = {
     "media.accessMode": "ReadWriteMany",
     "postgres.maxConnections": 200,
     "worker.autoscaling.enabled": True,
-    "metrics.podMonitor": True,
+    "metrics.podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "gateway.enabled": True,
     "gateway.parents.local": {"namespace": "default", "sectionName": "http"},
     "superuser.enabled": True,
@@ -314,6 +314,20 @@ def test_service_is_of_the_type_and_has_the_annotations_that_a_cloud_reads() -> 
 def test_service_account_has_the_annotations_that_a_cloud_reads() -> None:
     assert objects(**EVERYTHING)["ServiceAccount", "shop-app"]["metadata"]["annotations"] == {"role": "shop"}
     assert "annotations" not in objects()["ServiceAccount", "shop-app"]["metadata"]
+
+
+def test_pods_are_scraped_by_annotation_or_by_a_podmonitor_that_is_selected() -> None:
+    annotated, monitored = objects(), objects(**EVERYTHING)
+
+    def annotations(rendered: dict[tuple[str, str], Any], name: str) -> list[str]:
+        template = rendered["Deployment", name]["spec"]["template"]
+        return [key for key in template["metadata"]["annotations"] if key.startswith("prometheus.io/")]
+
+    assert ("PodMonitor", "shop-app") not in annotated
+    assert monitored["PodMonitor", "shop-app"]["metadata"]["labels"]["release"] == "prometheus"
+    for name in ("shop-web", "shop-worker", "shop-beat"):
+        assert annotations(annotated, name) == ["prometheus.io/path", "prometheus.io/port", "prometheus.io/scrape"]
+        assert annotations(monitored, name) == []
 
 
 def test_claim_of_ones_own_takes_the_place_of_the_charts() -> None:

@@ -162,7 +162,7 @@ readOnlyRootFilesystem: true
   {{- if include "django.ownSecret" $root }}
     {{- $_ := set $annotations "checksum/secret" (omit (include "django.secretData" $root | fromJson) "DJANGO_SUPERUSER_PASSWORD" | toJson | sha256sum) }}
   {{- end }}
-  {{- if $root.Values.metrics.enabled }}
+  {{- if and $root.Values.metrics.enabled (not $root.Values.metrics.podMonitor.enabled) }}
     {{- $annotations = merge $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" "8002" "prometheus.io/path" "/metrics") }}
   {{- end }}
 {{- end }}
