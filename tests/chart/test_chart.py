@@ -130,6 +130,8 @@ def test_readme_and_schema_are_those_of_the_values() -> None:
         ({"web.replicas": 2}, "set media.accessMode to ReadWriteMany"),
         ({"web.replicas": 2}, "make another one, copy the files and set media.existingClaim"),
         ({"web.autoscaling.enabled": True}, "set media.accessMode to ReadWriteMany"),
+        ({"media.mode": "none", "web.autoscaling": {"enabled": True, "min": 3, "max": 2}}, "lower min, or raise max"),
+        ({"worker.autoscaling": {"enabled": True, "min": 9}}, "worker.autoscaling.min is 9 and max 6: lower min"),
         ({"media.mode": "s3"}, "set media.s3.bucket"),
         ({"secrets.seed": "short"}, "openssl rand -hex 32"),
         ({"secrets.mode": "existing"}, "set secrets.existing"),

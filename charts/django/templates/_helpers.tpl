@@ -416,6 +416,13 @@ topologySpreadConstraints:
     {{- end }}
   {{- end }}
 {{- end }}
+{{- range $name := list "web" "worker" }}
+  {{- with (index $values $name).autoscaling }}
+    {{- if and .enabled (gt (int .min) (int .max)) }}
+      {{- fail (printf "%s.autoscaling.min is %d and max %d: lower min, or raise max." $name (int .min) (int .max)) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
 {{- if and (eq .Values.valkey.mode "none") (or .Values.worker.enabled .Values.beat.enabled) }}
   {{- fail "Celery needs a broker: set valkey.mode to bundled or external, or worker.enabled and beat.enabled to false." }}
 {{- end }}
