@@ -279,6 +279,14 @@ def test_cloudnativepg_runs_where_it_is_told() -> None:
     assert spec["priorityClassName"] == "system-cluster-critical"
 
 
+def test_cloudnativepg_has_the_operators_postgresql_or_ones_own() -> None:
+    def cluster(**values: Any) -> Any:
+        return objects(postgres__mode="cnpg", **values)["Cluster", "shop-postgres"]["spec"]
+
+    assert "imageName" not in cluster()
+    assert cluster(postgres__cnpg__image="postgresql:18.1")["imageName"] == "postgresql:18.1"
+
+
 def test_cloudnativepg_is_let_through_where_little_else_is() -> None:
     rendered = objects(postgres__mode="cnpg", networkPolicy__egress={"postgres": None})
     database, pooler = {"cnpg.io/cluster": "shop-postgres"}, {"cnpg.io/poolerName": "shop-postgres-pooler"}
