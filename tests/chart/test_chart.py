@@ -287,6 +287,14 @@ def test_cloudnativepg_has_the_operators_postgresql_or_ones_own() -> None:
     assert cluster(postgres__cnpg__image="postgresql:18.1")["imageName"] == "postgresql:18.1"
 
 
+def test_poolers_take_what_the_pods_open_and_open_what_the_database_takes() -> None:
+    rendered = objects(postgres__mode="cnpg", postgres__maxConnections=200, media__mode="none", web__replicas=9)
+
+    # given 9 + 1 pods of 2 processes with 4 + 1 connections, 1 + 1 workers of 2 processes, and 2 + 1 poolers
+    bouncer = rendered["Pooler", "shop-postgres-pooler"]["spec"]["pgbouncer"]
+    assert bouncer["parameters"] == {"max_client_conn": "112", "default_pool_size": "64"}
+
+
 def test_cloudnativepg_is_let_through_where_little_else_is() -> None:
     rendered = objects(postgres__mode="cnpg", networkPolicy__egress={"postgres": None})
     database, pooler = {"cnpg.io/cluster": "shop-postgres"}, {"cnpg.io/poolerName": "shop-postgres-pooler"}

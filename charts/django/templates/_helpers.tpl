@@ -373,6 +373,14 @@ topologySpreadConstraints:
 {{- if $section.autoscaling.enabled }}{{ index $section.autoscaling (index . 1) }}{{ else }}{{ $section.replicas }}{{ end }}
 {{- end }}
 
+{{/* The connections that the pods may open: each thread keeps one, and each process one for its health; one pod more of a
+kind during an upgrade. */}}
+{{- define "django.connections" -}}
+{{- $web := mul (include "django.pods" (list .Values.web "max") | add 1) .Values.web.workers (add .Values.web.threads 1) }}
+{{- $worker := mul (include "django.pods" (list .Values.worker "max") | add 1) .Values.worker.concurrency }}
+{{- add $web (ternary $worker 0 .Values.worker.enabled) }}
+{{- end }}
+
 {{/* What nginx answers 404 to, as a list: measurements and the details of health are the cluster's own business. */}}
 {{- define "django.closedPaths" -}}
 [/metrics, /readyz, /startupz]
@@ -382,7 +390,6 @@ topologySpreadConstraints:
 {{- define "django.check" -}}
 {{- $values := .Values }}
 {{- $web := include "django.pods" (list .Values.web "max") | int }}
-{{- $worker := include "django.pods" (list .Values.worker "max") | int }}
 {{- if not .Values.host }}
   {{- fail "host is empty: set it to the name that people type, such as --set host=shop.example.org." }}
 {{- end }}
@@ -436,9 +443,7 @@ topologySpreadConstraints:
   {{- fail "postgres.cnpg.backupSchedule has no way to back up: set postgres.cnpg.backupPlugin, as k8s/production.yaml does, or empty the schedule." }}
 {{- end }}
 {{- if or (eq .Values.postgres.mode "bundled") (and (eq .Values.postgres.mode "cnpg") (not .Values.postgres.cnpg.poolers)) }}
-  {{- /* Each thread keeps a connection, and each process one for its health; one pod more of a kind during an upgrade. */}}
-  {{- $need := mul (add $web 1) .Values.web.workers (add .Values.web.threads 1) | int }}
-  {{- if .Values.worker.enabled }}{{ $need = mul (add $worker 1) .Values.worker.concurrency | add $need | int }}{{ end }}
+  {{- $need := include "django.connections" . | int }}
   {{- $room := sub .Values.postgres.maxConnections 8 | int }}
   {{- if gt $need $room }}
     {{- fail (printf "The pods may open %d connections and postgres.maxConnections leaves them %d (8 are kept for migrations and administrators): raise postgres.maxConnections to %d, or lower web.replicas, web.workers, web.threads or worker.concurrency." $need $room (add $need 8)) }}
