@@ -68,8 +68,14 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
     assert person.get(f"{shop.url}/accounts/profile/").url == f"{shop.url}/accounts/profile/"
 
 
-def test_upgrading_and_removing(shop: Release, shell: Callable[[str], str]) -> None:
-    for commands in blocks("upgrade.md", "sh"):
+def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Callable[[str], str]) -> None:
+    person = shop.person()
+    *before, uninstall, remove = blocks("upgrade.md", "sh")
+
+    for commands in before:
         shell(commands)
 
+    assert person.get(f"{shop.url}/accounts/profile/").url == f"{shop.url}/accounts/profile/"
+    shell(uninstall)
+    shell(remove)
     until(lambda: shop.get("persistentvolumeclaim,secret,all")["items"] == [], 90, "nothing is left")

@@ -32,7 +32,9 @@ def test_ctrl_c_leaves_nothing_but_the_volumes(skaffold: Skaffold) -> None:
 def test_run_deploys_the_image_as_it_ships_and_is_repeatable(skaffold: Skaffold) -> None:
     skaffold.command("run")
     image = skaffold.image()
-    assert "DEBUG = True" not in skaffold.page("/nowhere/")
+    nowhere = skaffold.page("/nowhere/")
+    assert "</html>" in nowhere
+    assert "DEBUG = True" not in nowhere
 
     skaffold.command("run")
 
