@@ -191,6 +191,13 @@ def test_nothing_is_a_hook_but_the_test() -> None:
     assert hooks == ["shop-test"]
 
 
+def test_what_kubectl_applies_has_no_hook() -> None:
+    done = helm("template", "shop", str(CHART), "--skip-tests", *flags(BASE))
+
+    assert done.returncode == 0, done.stderr
+    assert "helm.sh/hook" not in done.stdout
+
+
 def test_every_pod_is_restricted_and_has_no_token() -> None:
     rendered = pods(objects(superuser__enabled=True))
     assert len(rendered) == 7
