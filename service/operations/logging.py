@@ -1,6 +1,7 @@
 """One JSON object a line on stdout, for our own records and those of Django, Gunicorn and Celery."""
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -9,6 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from service import environment
 
+# Of a path: the query, and what follows from where a secret may begin, such as a password reset's token. As nginx does.
+SECRET = re.compile(r"\?\S*|(?<![\w-])(?=[A-Za-z_-]*\d)[\w-]{20}\S*", re.ASCII)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "console")
 
@@ -49,7 +52,7 @@ def configure_logging() -> dict[str, Any]:
         "formatters": {
             "event": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder(allow=())],
+                "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder(allow=()), _cut_path],
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
             }
         },
@@ -68,6 +71,17 @@ def configure_logging() -> dict[str, Any]:
             "health_check": {"handlers": [], "level": logging.CRITICAL, "propagate": False},
         },
     }
+
+
+def cut(path: str) -> str:
+    return SECRET.sub("…", path)
+
+
+def _cut_path(_: Any, __: str, event: Any) -> Any:
+    """What Django and Gunicorn say of a request has its path in it; a task's id is no secret, and stays."""
+    if event["logger"].startswith(("django.", "gunicorn.")):
+        event["event"] = cut(event["event"])
+    return event
 
 
 def _one_of(name: str, choices: tuple[str, ...], default: str) -> str:

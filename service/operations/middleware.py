@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from service.operations.health import Wsgi
+from service.operations.logging import cut
 from service.operations.metrics import REQUEST_QUEUE
 from service.operations.tracing import comment_queries
 
@@ -52,7 +53,7 @@ def request_context(get_response: View) -> View:
             logger.info(
                 "request",
                 method=request.method,
-                path=request.path,
+                path=cut(request.path),
                 view=request.resolver_match.view_name if request.resolver_match else None,
                 status=response.status_code,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),

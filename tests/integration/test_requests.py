@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings as service_settings
 from django.contrib import messages
+from django.contrib.auth.tokens import default_token_generator
 from django.core.files.base import ContentFile
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path, reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
@@ -482,6 +485,29 @@ def test_an_upload_that_ends_in_its_middle_changes_nothing(server: Gunicorn, cli
     with connect(server) as connected:
         connected.sendall(head + body)
         assert connected.recv(65536).startswith(b"HTTP/1.1 302 ")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_log_has_the_token_of_a_password_reset(server: Gunicorn) -> None:
+    user = User.objects.create_user("ada")
+    uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
+    link = reverse("accounts:password_reset_confirm", args=[uid, token])
+    shortened = link.replace(f"{token}/", "…")
+
+    # when the link is followed, without its last slash, too, and where the database is gone
+    with gunicorn(WEB_CONCURRENCY="1", DATABASE_URL="postgres://u:p@127.0.0.1:1/none") as broken:
+        asked = [(server, link), (server, link.removesuffix("/")), (broken, f"{link}?email=ada@example.org")]
+        statuses = [get(each, path, X_Request_ID="reset-link").status for each, path in asked]
+
+    assert statuses == [302, 301, 500]
+    lines = [
+        line for each in (server, broken) for line in logged(each, "request") if line["request_id"] == "reset-link"
+    ]
+    assert [(line["path"], line["status"]) for line in lines] == [(shortened, 302), (shortened, 301), (shortened, 500)]
+    assert [line["level"] for line in logged(broken, f"Internal Server Error: {shortened}")] == ["error"]
+    for said in (server.log.read_text(), broken.log.read_text()):
+        assert token not in said
+        assert "ada@example.org" not in said
 
 
 def test_with_https_every_answer_insists_on_it(django_db_setup: None) -> None:
