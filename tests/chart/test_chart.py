@@ -150,6 +150,7 @@ def test_readme_and_schema_are_those_of_the_values() -> None:
             "raise postgres.maxConnections to 132",
         ),
         ({"postgres.mode": "cnpg", "postgres.cnpg.backupSchedule": "0 0 2 * * *"}, "set postgres.cnpg.backupPlugin"),
+        ({"image.digest": "service@sha256:" + "a" * 64}, "'/image/digest': 'service@sha256:"),
         ({"web.replica": 2}, "additional properties 'replica' not allowed"),
         ({"web.pod.labls.a": "b"}, "additional properties 'labls' not allowed"),
         ({"secrets.mode": "random"}, "must be one of 'generate', 'seed', 'existing', 'externalSecret'"),
@@ -327,6 +328,13 @@ def test_cloudnativepg_is_let_through_where_little_else_is() -> None:
     ]
     egress = rendered["NetworkPolicy", "shop-app"]["spec"]["egress"]
     assert ([database, pooler], [5432]) in opened(egress, "to")
+
+
+def test_digest_decides_in_place_of_the_tag() -> None:
+    digest = "sha256:" + "a" * 64
+    web = pods(objects(image__digest=digest, image__tag="2"))["shop-web"]["containers"][0]
+
+    assert web["image"] == f"service@{digest}"
 
 
 def test_service_is_of_the_type_and_has_the_annotations_that_a_cloud_reads() -> None:
