@@ -21,10 +21,10 @@ INTRODUCTION = """\
 # The chart
 
 It runs a Django service: web pods of Gunicorn behind nginx, Celery workers and beat, a migration Job that all of them
-wait for, PostgreSQL and Valkey. [`values.yaml`](values.yaml) as it stands is a small production; the one value that it
-lacks is the host name:
+wait for, PostgreSQL and Valkey. [`values.yaml`](values.yaml) as it stands is a small production; what it lacks is the
+host name, and the image where the cluster finds it:
 
-    helm install shop charts/django --set host=shop.example.org
+    helm install shop charts/django --set host=shop.example.org --set image.repository=$REGISTRY/service
 
 The image is ours or yours: what it must answer to is each `command` below, and every one is a value.
 """
