@@ -1,5 +1,11 @@
 """What the workflows promise."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import yaml
 
 from tests.chart.render import CHART
@@ -19,3 +25,17 @@ def test_workflow_tests_the_oldest_kubernetes_and_pythons_that_are_promised() ->
     assert clusters["oldest"].startswith(f"kindest/node:v{floor.removeprefix('>=').rpartition('.')[0]}.")
     assert requires == 'requires-python = ">=3.11,<3.15"'
     assert pythons == ["3.11", "3.14"]
+
+
+def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
+    # given the chart as it is checked out
+    shutil.copytree(CHART.parent, tmp_path / "charts")
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yaml").read_text())["jobs"]["publish"]["steps"]
+    (script,) = [each["run"] for each in steps if each.get("name") == "The published chart names the published image"]
+
+    # when the workflow's step runs, which fails unless the chart renders that image
+    environment = os.environ | {"REPOSITORY": "ghcr.io/owner/service"}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=True)
+
+    # then its README says so, too
+    subprocess.run([sys.executable, "charts/generate.py", "--check"], cwd=tmp_path, check=True)
