@@ -132,8 +132,8 @@ def test_a_report_that_two_make_at_once_is_stored_once(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
-def test_a_day_that_is_not_over_is_refused(ahead: int) -> None:
-    day = datetime.now(UTC).date() + timedelta(days=ahead)
+def test_a_day_that_is_not_over_is_refused(today: date, ahead: int) -> None:
+    day = today + timedelta(days=ahead)
 
     with pytest.raises(ValueError, match=rf"^{day} is not over \(UTC\)\.$"):
         daily.generate(day)
@@ -220,7 +220,7 @@ def make_session(key: str, ends_in: timedelta) -> None:
     Session.objects.create(session_key=key, session_data="", expire_date=datetime.now(UTC) + ends_in)
 
 
-def test_expired_sessions_are_removed_and_counted_once(events: list[dict[str, Any]]) -> None:
+def test_expired_sessions_are_removed_and_counted_once(today: date, events: list[dict[str, Any]]) -> None:
     for number in range(3):
         make_session(f"old-{number}", timedelta(seconds=-1 - number))
     make_session("young", timedelta(minutes=5))
@@ -229,18 +229,17 @@ def test_expired_sessions_are_removed_and_counted_once(events: list[dict[str, An
     assert tasks.cleanup_expired_sessions.run() == 0
 
     assert [session.session_key for session in Session.objects.all()] == ["young"]
-    day = datetime.now(UTC).date()
     assert [(cleanup.day, cleanup.removed, str(cleanup)) for cleanup in SessionCleanup.objects.all()] == [
-        (day, 3, f"cleanup of {day}")
+        (today, 3, "cleanup of 2026-03-20")
     ]
-    assert daily.count(day)["sessions_removed"] == 3
+    assert daily.count(today)["sessions_removed"] == 3
     assert events == [
         {"event": "expired_sessions_removed", "log_level": "info", "count": 3},
         {"event": "expired_sessions_removed", "log_level": "info", "count": 0},
     ]
 
 
-def test_a_second_cleanup_of_the_day_adds_to_the_first() -> None:
+def test_a_second_cleanup_of_the_day_adds_to_the_first(today: date) -> None:
     make_session("first", timedelta(seconds=-1))
     assert command("cleanup_expired_sessions") == "1 expired sessions removed.\n"
     make_session("second", timedelta(seconds=-1))
@@ -252,7 +251,7 @@ def test_a_second_cleanup_of_the_day_adds_to_the_first() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_cleanups_at_once_count_each_session_once() -> None:
+def test_two_cleanups_at_once_count_each_session_once(today: date) -> None:
     for number in range(50):
         make_session(f"old-{number}", timedelta(seconds=-1))
     both_here = threading.Barrier(2, timeout=20)

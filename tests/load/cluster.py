@@ -1,13 +1,14 @@
 """`python -m tests.load.cluster`: what the chart costs on the current cluster; for `make bench-cluster`."""
 
+import json
 import re
 import secrets
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -17,6 +18,7 @@ from tests.cluster.cluster import CHART, REGISTRY, TAG, Release, image, run, unt
 
 SERVICE = f"{REGISTRY}/service:{TAG}"
 CONNECTIONS, SECONDS, ROUNDS = 32, 10, 3
+COMPONENTS = ("web", "worker", "beat", "postgres", "valkey")
 
 
 def main() -> int:
@@ -108,14 +110,17 @@ def load(release: Release, path: str) -> str:
 
 
 def memory(release: Release, when: str) -> None:
-    """Of each container, as the metrics server saw it last; it looks every 15 s."""
-    time.sleep(35)
+    """Of each container, as the metrics server sees it from now on; it looks every 15 s."""
+    since = datetime.now(UTC)
 
-    def usage() -> str:
-        command = ("kubectl", "top", "pod", "--containers", "--no-headers", "--namespace", release.namespace)
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    def seen() -> bool:
+        path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{release.namespace}/pods"
+        pods = json.loads(run("kubectl", "get", "--raw", path).stdout)["items"]
+        times = {pod["metadata"]["name"]: datetime.fromisoformat(pod["timestamp"]) for pod in pods}
+        return all(since < times.get(release.pod(component), since) for component in COMPONENTS)
 
-    print(f"memory {when}:\n{until(usage, 60, 'the metrics server knows the pods')}")
+    until(seen, 90, "the metrics server has seen the pods anew")
+    print(f"memory {when}:\n{release.kubectl('top', 'pod', '--containers', '--no-headers')}")
 
 
 if __name__ == "__main__":
