@@ -26,7 +26,9 @@ host name, and the image where the cluster finds it:
 
     helm install shop charts/django --set host=shop.example.org --set image.repository=$REGISTRY/service
 
-The image is ours or yours: what it must answer to is each `command` below, and every one is a value.
+The image is ours or yours: what it must answer to is each `command` below, and every one is a value. Two more ask for
+what any Django image has: `helm test` runs `python`, and `superuser.enabled` runs `python manage.py createsuperuser`
+unless somebody of that `username` is there, whose password, e-mail address and rights it leaves as they are.
 """
 
 
