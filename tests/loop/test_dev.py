@@ -104,7 +104,7 @@ def test_a_syntax_error_that_is_mended_does_not_end_the_loop(loop: Skaffold) -> 
         )
 
     until(broken, 30, "web, worker and beat say SyntaxError")
-    assert "</h1>" not in loop.page("/accounts/login/")
+    assert "Mainstay" not in loop.page("/accounts/login/")
     loop.save("service/celery.py", before + "# mended\n")
     until(lambda: "</html>" in loop.page("/accounts/login/"), 30, "the page is back")
     until(lambda: loop.log().count(" ready.") > 1, 30, "the worker is back")
