@@ -407,6 +407,24 @@ def test_queue_of_an_external_valkey_is_where_the_secret_says_if_it_does() -> No
     assert broker == {"secretKeyRef": {"name": "mine", "key": "CELERY_BROKER_URL", "optional": True}}
 
 
+@pytest.mark.parametrize(
+    ("values", "warned"),
+    [
+        ({}, True),
+        ({"secrets.values.EMAIL_URL": "smtp://mail.example.org"}, False),
+        ({"env.EMAIL_URL": "smtp://mail.example.org"}, False),
+        ({"worker.env.EMAIL_URL": "smtp://mail.example.org"}, False),
+        ({"worker.enabled": False}, False),
+        (SECRETS[1], False),
+    ],
+)
+def test_notes_name_mail_that_goes_to_the_log(values: dict[str, Any], warned: bool) -> None:
+    done = helm("install", "shop", str(CHART), "--dry-run=client", *flags(BASE | values))
+
+    assert done.returncode == 0, done.stderr
+    assert ("UNSAFE: mail is written to the worker's log" in done.stdout) is warned
+
+
 def test_seed_gives_every_renderer_the_same_secrets_and_every_release_others() -> None:
     first = objects()["Secret", "shop-secret"]["data"]
     assert sorted(first) == ["POSTGRES_PASSWORD", "SECRET_KEY", "VALKEY_PASSWORD"]
