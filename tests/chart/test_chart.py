@@ -301,6 +301,8 @@ def test_poolers_take_what_the_pods_open_and_open_what_the_database_takes() -> N
     # given 9 + 1 pods of 2 processes with 4 + 1 connections, 1 + 1 workers of 2 processes, and 2 + 1 poolers
     bouncer = rendered["Pooler", "shop-postgres-pooler"]["spec"]["pgbouncer"]
     assert bouncer["parameters"] == {"max_client_conn": "112", "default_pool_size": "64"}
+    small = objects(postgres__mode="cnpg")["Pooler", "shop-postgres-pooler"]["spec"]["pgbouncer"]
+    assert small["parameters"] == {"max_client_conn": "100", "default_pool_size": "30"}
 
 
 def test_cloudnativepg_is_let_through_where_little_else_is() -> None:
