@@ -42,15 +42,17 @@ workflows: .venv/.installed ## GitHub's workflows and the shell scripts: zizmor,
 unit: .venv/.installed ## Unit tests
 	$(BIN)/python -m pytest tests/unit
 
+# Two processes, each with servers of its own. More would wait for processors, and some tests look at the clock.
+AT_ONCE := --numprocesses 2 --dist worksteal
 integration: bundle ## Integration tests, on a real PostgreSQL and Valkey
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest $(AT_ONCE) tests/integration
 
 browser: bundle ## Browser tests, against `make run`
 	$(BIN)/python -m pytest tests/browser
 
 coverage: bundle ## Unit and integration tests; fails under 95 % of service/ by branches
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest tests/unit tests/integration
+	$(BIN)/coverage run -m pytest $(AT_ONCE) tests/unit tests/integration
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -1,11 +1,17 @@
 """Real servers for every test that asks for the database; unit tests start none."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from embedded.process import Server
 from tests import servers
+
+
+def pytest_xdist_setupnodes() -> None:
+    """Each process has servers of its own, so it reads the settings when it knows their addresses, not before."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE")
 
 
 def pytest_configure() -> None:
