@@ -16,6 +16,8 @@ def shop() -> Iterator[Release]:
     """What the documents speak of: the release `shop` with an administrator."""
     release = Release()
     release.install(superuser__enabled=True)
+    top = ("kubectl", "--namespace", release.namespace, "top", "pods")
+    until(lambda: run(*top, check=False).returncode == 0, 120, "the metrics server has seen the pods")
     yield release
     release.remove()
 
