@@ -170,17 +170,34 @@ readOnlyRootFilesystem: true
   {{- $_ := set $annotations "kubectl.kubernetes.io/default-container" "web" }}
   {{- $_ := set $annotations "checksum/nginx" (include "django.nginxConfig" $root | sha256sum) }}
 {{- end -}}
+{{- include "django.marks" (list $root (index . 1) $pod $annotations) }}
+{{- end }}
+
+{{/* (list $ component pod annotations): labels and annotations of any pod, those of its `pod` values among them. */}}
+{{- define "django.marks" -}}
+{{- $pod := index . 2 -}}
 labels:
-  {{- include "django.selector" (list $root (index . 1)) | nindent 2 }}
+  {{- include "django.selector" . | nindent 2 }}
   {{- with $pod.labels }}{{ toYaml . | nindent 2 }}{{ end }}
-{{- with mergeOverwrite $annotations $pod.annotations }}
+{{- with mergeOverwrite (index . 3) ($pod.annotations | default dict) }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* (list $ pod): how a pod's images are pulled and where it runs, but for `affinity`. */}}
-{{- define "django.placement" -}}
-{{- $pod := index . 1 }}
+{{/* (list $ user pod): who any pod is, how its images are pulled and where it runs, but for `affinity`. */}}
+{{- define "django.anyPodSpec" -}}
+{{- $pod := index . 2 -}}
+serviceAccountName: {{ include "django.name" (index . 0) }}-app
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ index . 1 }}
+  runAsGroup: {{ index . 1 }}
+  {{- /* nginx, another user, reads through this group what Gunicorn writes. */}}
+  fsGroup: {{ index . 1 }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
 {{- with include "django.pullSecrets" (index . 0) | fromYamlArray }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -228,28 +245,13 @@ tolerations:
   {{- $password := index (include "django.secretData" $root | fromJson) (printf "%s_PASSWORD" (upper (index . 1))) }}
   {{- $_ := set $annotations "checksum/password" (sha256sum $password) }}
 {{- end -}}
-labels:
-  {{- include "django.selector" . | nindent 2 }}
-  {{- with $pod.labels }}{{ toYaml . | nindent 2 }}{{ end }}
-{{- with mergeOverwrite $annotations ($pod.annotations | default dict) }}
-annotations: {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- include "django.marks" (list $root (index . 1) $pod $annotations) }}
 {{- end }}
 
 {{/* (list $ component): the part of a bundled server's pod that is the same for both. */}}
 {{- define "django.serverPodSpec" -}}
 {{- $pod := (index (index . 0).Values (index . 1)).pod -}}
-serviceAccountName: {{ include "django.name" (index . 0) }}-app
-automountServiceAccountToken: false
-enableServiceLinks: false
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 999
-  runAsGroup: 999
-  fsGroup: 999
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: {type: RuntimeDefault}
-{{- include "django.placement" (list (index . 0) $pod) }}
+{{- include "django.anyPodSpec" (list (index . 0) 999 $pod) }}
 {{- with $pod.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -259,18 +261,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- define "django.podSpec" -}}
 {{- $root := index . 0 }}
 {{- $pod := include "django.podValues" (list $root (index . 2)) | fromJson -}}
-serviceAccountName: {{ include "django.name" $root }}-app
-automountServiceAccountToken: false
-enableServiceLinks: false
-securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ $root.Values.image.user }}
-  runAsGroup: {{ $root.Values.image.user }}
-  # nginx, another user, reads through this group what Gunicorn writes.
-  fsGroup: {{ $root.Values.image.user }}
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: {type: RuntimeDefault}
-{{- include "django.placement" (list $root $pod) }}
+{{- include "django.anyPodSpec" (list $root $root.Values.image.user $pod) }}
 {{- if $pod.affinity }}
 affinity: {{- toYaml $pod.affinity | nindent 2 }}
 {{- else if and (eq (index . 1) "web") (eq $root.Values.media.mode "volume") (eq $root.Values.media.accessMode "ReadWriteOnce") }}
@@ -352,6 +343,13 @@ livenessProbe:
   exec: {command: [sh, -c, {{ quote $age }}]}
   periodSeconds: 20
   timeoutSeconds: 5
+{{- end }}
+{{- end }}
+
+{{/* Waiting for a long migration is no failure of a Deployment. */}}
+{{- define "django.progressDeadline" -}}
+{{- if .Values.migrations.enabled -}}
+progressDeadlineSeconds: {{ add .Values.migrations.deadline 600 }}
 {{- end }}
 {{- end }}
 
