@@ -8,6 +8,16 @@ import pytest
 from embedded.process import Server
 from tests import servers
 
+# Seconds that a test may take which waits for a cluster, by its folder.
+ON_A_CLUSTER = {"cluster": 900, "loop": 1800}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if seconds := ON_A_CLUSTER.get(item.path.parent.name):
+            item.add_marker(pytest.mark.timeout(seconds))
+            item.add_marker(pytest.mark.filterwarnings("ignore:Unverified HTTPS request"))
+
 
 def pytest_xdist_setupnodes() -> None:
     """Each process has servers of its own, so it reads the settings when it knows their addresses, not before."""

@@ -23,10 +23,15 @@ TAG = os.environ.get("TAG", "0.1.0")
 T = TypeVar("T")
 
 
+def ingress() -> str:
+    """The address of the cluster's ingress controller."""
+    return os.environ.get("INGRESS", "127.0.0.1")
+
+
 def run(
-    *command: str, stdin: str | None = None, check: bool = True, timeout: float = 300
+    *command: str, stdin: str | None = None, check: bool = True, timeout: float = 300, **more: Any
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True, timeout=timeout, **more)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done
@@ -50,15 +55,13 @@ def image(tag: str, dockerfile: str, base: str | None = None) -> str:
     return tag
 
 
-class Release:
-    """The release `shop` in a namespace of its own, which admits restricted pods only."""
+class Namespace:
+    """A namespace of its own, which admits restricted pods only and holds the release `shop`."""
 
-    def __init__(self, name: str = "shop") -> None:
-        assert REGISTRY, "Set REGISTRY to a registry that docker pushes to and the cluster pulls from."
-        self.name = name
+    name = "shop"
+
+    def __init__(self) -> None:
         self.namespace = f"django-test-{secrets.token_hex(3)}"
-        self.host = f"{self.namespace}.example.test"
-        self.url = f"https://{self.host}"
         run("kubectl", "create", "namespace", self.namespace)
         run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
 
@@ -67,7 +70,33 @@ class Release:
         run("kubectl", "delete", "namespace", self.namespace, "--wait=false")
         self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
 
-    # --- Helm and kubectl -------------------------------------------------------------------------
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin).stdout
+
+    def get(self, *what: str) -> Any:
+        return json.loads(self.kubectl("get", *what, "--output", "json"))
+
+    def psql(self, sql: str) -> str:
+        command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)
+        return self.kubectl("exec", f"{self.name}-postgres-0", "--container", "postgres", "--", *command).strip()
+
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # a machine's own certificate authorities would outdo the next line
+        session.verify = False  # the ingress controller's own certificate, as none is given
+        return session
+
+
+class Release(Namespace):
+    """A release of the chart, and the people who use it."""
+
+    def __init__(self) -> None:
+        assert REGISTRY, "Set REGISTRY to a registry that docker pushes to and the cluster pulls from."
+        super().__init__()
+        self.host = f"{self.namespace}.example.test"
+        self.url = f"https://{self.host}"
+
+    # --- Helm and its pods -------------------------------------------------------------------------
 
     def flags(self, values: dict[str, Any]) -> list[str]:
         # Always: the node keeps the image of a former run under the same tag.
@@ -84,12 +113,6 @@ class Release:
 
     def helm(self, *arguments: str) -> str:
         return run("helm", *arguments, "--namespace", self.namespace).stdout
-
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin).stdout
-
-    def get(self, *what: str) -> Any:
-        return json.loads(self.kubectl("get", *what, "--output", "json"))
 
     def pods(self, component: str) -> list[Any]:
         """The component's pods that aren't ending, oldest first."""
@@ -130,10 +153,6 @@ class Release:
         template = f"{{{{.data.{key} | base64decode}}}}"
         return self.kubectl("get", "secret", f"{self.name}-secret", "--output", f"go-template={template}")
 
-    def psql(self, sql: str) -> str:
-        command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)
-        return self.kubectl("exec", f"{self.name}-postgres-0", "--container", "postgres", "--", *command).strip()
-
     def health(self, path: str) -> int:
         """The status that the web pod's health listener answers, asked in the pod."""
         code = (
@@ -146,12 +165,6 @@ class Release:
         return {pod["metadata"]["uid"] for pod in self.pods("migrate")}
 
     # --- people ----------------------------------------------------------------------------------
-
-    def session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False  # a machine's own certificate authorities would outdo the next line
-        session.verify = False  # the ingress controller's own certificate, as none is given
-        return session
 
     def post(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.Response:
         """A form sent as a browser sends it."""

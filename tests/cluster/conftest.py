@@ -1,22 +1,13 @@
 """One release for the tests that leave it as they found it; a namespace of its own for each of the others."""
 
-import os
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import Release
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.timeout(900))
-            item.add_marker(pytest.mark.filterwarnings("ignore:Unverified HTTPS request"))
+from tests.cluster.cluster import Release, ingress
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,8 +16,7 @@ def hosts() -> Iterator[None]:
     ask = socket.getaddrinfo
 
     def answer(host: Any, *arguments: Any, **more: Any) -> Any:
-        ingress = os.environ.get("INGRESS", "127.0.0.1")
-        return ask(ingress if str(host).endswith(".example.test") else host, *arguments, **more)
+        return ask(ingress() if str(host).endswith(".example.test") else host, *arguments, **more)
 
     socket.getaddrinfo = answer
     yield

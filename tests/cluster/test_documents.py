@@ -1,13 +1,12 @@
 """Each command of docs/operate.md and docs/upgrade.md, as it stands there."""
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import REGISTRY, ROOT, TAG, Release, run, until
+from tests.cluster.cluster import REGISTRY, ROOT, TAG, Release, ingress, run, until
 from tests.documents import blocks
 
 
@@ -29,7 +28,6 @@ def shell(shop: Release, tmp_path: Path) -> Callable[[str], str]:
     config.write_text(run("kubectl", "config", "view", "--flatten", "--minify").stdout)
     run("kubectl", "--kubeconfig", str(config), "config", "set-context", "--current", "--namespace", shop.namespace)
     (tmp_path / "charts").symlink_to(ROOT / "charts")
-    ingress = os.environ.get("INGRESS", "127.0.0.1")
     (tmp_path / ".curlrc").write_text(f'insecure\nresolve = "{shop.host}:443:{ingress}"\n')
     environment = os.environ | {
         "KUBECONFIG": str(config),
@@ -39,18 +37,8 @@ def shell(shop: Release, tmp_path: Path) -> Callable[[str], str]:
     }
 
     def execute(commands: str) -> str:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands.replace("shop.example.org", shop.host)],
-            cwd=tmp_path,
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        return done.stdout
+        commands = commands.replace("shop.example.org", shop.host)
+        return run("bash", "-euo", "pipefail", "-c", commands, stdin="", cwd=tmp_path, env=environment).stdout
 
     return execute
 

@@ -1,7 +1,6 @@
 """Skaffold in a copy of the project, and what a developer does with it: save a file, look at the result."""
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -12,27 +11,23 @@ from pathlib import Path
 
 import requests
 
-from tests.cluster.cluster import REGISTRY, ROOT, run, until
+from tests.cluster.cluster import REGISTRY, ROOT, Namespace, ingress, run, until
 
 HOST = "shop.localhost"
 
 
-class Skaffold:
+class Skaffold(Namespace):
     """A namespace, a copy of the project whose files may be changed, and Skaffold's commands in both."""
 
     def __init__(self) -> None:
-        self.namespace = f"django-test-{secrets.token_hex(3)}"
+        super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="loop-"))
         files = run("git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
         for name in filter(None, files.split("\0")):
             if (ROOT / name).is_file():
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.folder / name)
-        run("kubectl", "create", "namespace", self.namespace)
-        run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
-        self.browser = requests.Session()
-        self.browser.trust_env = False  # no proxy
-        self.browser.verify = False  # the ingress controller's own certificate
+        self.browser = self.session()
         self.process: subprocess.Popen[bytes] | None = None
         self.output = self.folder.with_suffix(".log")
 
@@ -42,16 +37,7 @@ class Skaffold:
 
     def command(self, name: str, *arguments: str) -> str:
         """The output of one of Skaffold's commands that end."""
-        done = subprocess.run(
-            ["skaffold", name, *arguments, *self.flags()],
-            cwd=self.folder,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
+        return run("skaffold", name, *arguments, *self.flags(), cwd=self.folder, timeout=600).stdout
 
     def start(self, *arguments: str) -> None:
         """`skaffold dev`, until it waits for changes."""
@@ -93,7 +79,7 @@ class Skaffold:
         if self.process and self.process.poll() is None:
             self.interrupt()
         print(self.log()[-5000:])  # shown with a test that failed
-        run("kubectl", "delete", "namespace", self.namespace, "--wait=false")
+        super().remove()
         shutil.rmtree(self.folder)
         self.output.unlink(missing_ok=True)
 
@@ -110,22 +96,16 @@ class Skaffold:
 
     def page(self, path: str) -> str:
         """What a browser gets from the ingress; empty while there is no answer."""
-        ingress = os.environ.get("INGRESS", "127.0.0.1")
         try:
-            return self.browser.get(f"https://{ingress}{path}", headers={"Host": HOST}, timeout=10).text
+            return self.browser.get(f"https://{ingress()}{path}", headers={"Host": HOST}, timeout=10).text
         except requests.ConnectionError:
             return ""
-
-    def kubectl(self, *arguments: str) -> str:
-        return run("kubectl", "--namespace", self.namespace, *arguments).stdout
 
     def shows(self, path: str, text: str) -> bool:
         return text in self.page(path)
 
     def has_table(self, name: str) -> bool:
-        sql = f"SELECT to_regclass('{name}') IS NOT NULL"
-        command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)
-        return self.kubectl("exec", "shop-postgres-0", "--container", "postgres", "--", *command).strip() == "t"
+        return self.psql(f"SELECT to_regclass('{name}') IS NOT NULL") == "t"
 
     def image(self) -> str:
         return self.kubectl(
