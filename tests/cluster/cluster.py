@@ -20,12 +20,9 @@ CHART = ROOT / "charts" / "django"
 # Where images are pushed to and pulled from, and the tag of the service's image there.
 REGISTRY = os.environ.get("REGISTRY", "")
 TAG = os.environ.get("TAG", "0.1.0")
+# The address of the cluster's ingress controller.
+INGRESS = os.environ.get("INGRESS", "127.0.0.1")
 T = TypeVar("T")
-
-
-def ingress() -> str:
-    """The address of the cluster's ingress controller."""
-    return os.environ.get("INGRESS", "127.0.0.1")
 
 
 def run(
@@ -33,7 +30,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True, timeout=timeout, **more)
     if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done
 
 

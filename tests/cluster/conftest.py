@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import Release, ingress
+from tests.cluster.cluster import INGRESS, Release
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,7 +16,7 @@ def hosts() -> Iterator[None]:
     ask = socket.getaddrinfo
 
     def answer(host: Any, *arguments: Any, **more: Any) -> Any:
-        return ask(ingress() if str(host).endswith(".example.test") else host, *arguments, **more)
+        return ask(INGRESS if str(host).endswith(".example.test") else host, *arguments, **more)
 
     socket.getaddrinfo = answer
     yield

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.people import fill_sign_up, log_in
 from tests.browser.pictures import photo
-from tests.cluster.cluster import Release, ingress, until
+from tests.cluster.cluster import INGRESS, Release, until
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def base_url(fresh: tuple[Release, float]) -> str:
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """The machine's own Chromium, if there is one; root can't have the sandbox."""
-    arguments = [f"--host-resolver-rules=MAP *.example.test {ingress()}"]
+    arguments = [f"--host-resolver-rules=MAP *.example.test {INGRESS}"]
     arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     own = shutil.which("chromium")
     return browser_type_launch_args | {"args": arguments} | ({"executable_path": own} if own else {})

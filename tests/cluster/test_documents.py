@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import REGISTRY, ROOT, TAG, Release, ingress, run, until
+from tests.cluster.cluster import INGRESS, REGISTRY, ROOT, TAG, Release, run, until
 from tests.documents import blocks
 
 
@@ -28,7 +28,7 @@ def shell(shop: Release, tmp_path: Path) -> Callable[[str], str]:
     config.write_text(run("kubectl", "config", "view", "--flatten", "--minify").stdout)
     run("kubectl", "--kubeconfig", str(config), "config", "set-context", "--current", "--namespace", shop.namespace)
     (tmp_path / "charts").symlink_to(ROOT / "charts")
-    (tmp_path / ".curlrc").write_text(f'insecure\nresolve = "{shop.host}:443:{ingress}"\n')
+    (tmp_path / ".curlrc").write_text(f'insecure\nresolve = "{shop.host}:443:{INGRESS}"\n')
     environment = os.environ | {
         "KUBECONFIG": str(config),
         "CURL_HOME": str(tmp_path),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from tests.cluster.cluster import REGISTRY, ROOT, Namespace, ingress, run, until
+from tests.cluster.cluster import INGRESS, REGISTRY, ROOT, Namespace, run, until
 
 HOST = "shop.localhost"
 
@@ -97,7 +97,7 @@ class Skaffold(Namespace):
     def page(self, path: str) -> str:
         """What a browser gets from the ingress; empty while there is no answer."""
         try:
-            return self.browser.get(f"https://{ingress()}{path}", headers={"Host": HOST}, timeout=10).text
+            return self.browser.get(f"https://{INGRESS}{path}", headers={"Host": HOST}, timeout=10).text
         except requests.ConnectionError:
             return ""
 
