@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart.render import BASE, CHART, attempt, flags, helm, objects, refusal, text
 
@@ -60,6 +61,8 @@ EVERYTHING: dict[str, Any] = {
     "ingress.tlsSecret": "certificate",
     "image.pullSecrets.registry": True,
     "env.FEATURE": "on",
+    "env.HSTS_SECONDS": 31536000,
+    "env.AWS_ACCESS_KEY_ID": {"configMapKeyRef": {"name": "s3", "key": "id"}},
     "env.TOKEN": {"secretKeyRef": {"name": "tokens", "key": "shop"}},
     "web.env.ONLY_WEB": 1,
     "serviceAccount.annotations.role": "shop",
@@ -142,9 +145,15 @@ def test_readme_and_schema_are_those_of_the_values() -> None:
         ({"secrets.values.REDIS_URL": "redis://cache.example.org"}, "remove secrets.values.REDIS_URL"),
         ({"secrets.values.CELERY_BROKER_URL": "redis://queue.example.org"}, "remove secrets.values.CELERY_BROKER_URL"),
         ({"postgres.mode": "cnpg", "secrets.values.POSTGRES_PASSWORD": "a"}, "remove secrets.values.POSTGRES_PASSWORD"),
+        ({"secrets.values.POSTGRES_PASSWORD": "p@ss/w#rd"}, "make one of letters and digits"),
+        ({"host": "https://shop.example.org"}, '"https://shop.example.org" is no host name: write'),
+        ({"django.allowedHosts": {"*": True}}, '"*" is no host name: write'),
+        ({"secrets.values.GUNICORN_BIND": "0.0.0.0:8000"}, "remove secrets.values.GUNICORN_BIND"),
+        ({"worker.env.TOKEN": "a", "secrets.values.TOKEN": "b"}, "remove secrets.values.TOKEN"),
         ({"valkey.mode": "none"}, "set valkey.mode to bundled or external"),
         ({"gateway.enabled": True}, "set gateway.parents"),
         ({"web.workers": 12}, "raise postgres.maxConnections to 132"),
+        ({"media.mode": "none", "web.replicas": 5}, "raise postgres.maxConnections to 112"),
         (
             {"postgres.mode": "cnpg", "postgres.cnpg.poolers": 0, "web.workers": 12},
             "raise postgres.maxConnections to 132",
@@ -170,6 +179,15 @@ def test_names_are_cut_and_stay_different() -> None:
         assert (kind, name) not in other
 
 
+def test_labels_and_namespaces_are_valid_whatever_they_are_made_of() -> None:
+    values = flags(BASE | {"image.tag": "a" * 62 + "-branch"})
+    done = helm("template", "shop", str(CHART), "--namespace", "1234", *values)
+
+    rendered = [item["metadata"] for item in yaml.safe_load_all(done.stdout)]
+    assert {item["namespace"] for item in rendered} == {"1234"}
+    assert {item["labels"]["app.kubernetes.io/version"] for item in rendered} == {"a" * 62}
+
+
 def migration(**values: Any) -> str:
     (name,) = [name for kind, name in objects(**values) if kind == "Job"]
     return name
@@ -183,8 +201,10 @@ def test_migration_runs_again_for_another_image_or_setting_only() -> None:
         migration(env__FEATURE="on"),
         migration(migrations__generation=2),
         migration(migrations__command=["./migrate"]),
+        migration(**POSTGRES[2]),
+        migration(**POSTGRES[2] | {"secrets.values.DATABASE_URL": "postgres://a:b@db.example.org/other"}),
     ]
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 7
 
 
 def test_nothing_is_a_hook_but_the_test() -> None:
@@ -216,15 +236,75 @@ def test_every_pod_is_restricted_and_has_no_token() -> None:
 def test_every_serving_container_is_probed() -> None:
     for name, pod in pods(objects()).items():
         if pod.get("restartPolicy") != "Never":
-            assert all("livenessProbe" in container for container in pod["containers"]), name
+            stay = [container for container in pod.get("initContainers", []) if "restartPolicy" in container]
+            assert all("livenessProbe" in container for container in pod["containers"] + stay), name
 
 
 def test_budget_only_where_a_pod_can_be_spared() -> None:
-    def budgets(**values: Any) -> list[str]:
-        return [name for kind, name in objects(**values) if kind == "PodDisruptionBudget"]
+    def budgets(**values: Any) -> dict[str, Any]:
+        return {name: item["spec"] for (kind, name), item in objects(**values).items() if kind == "PodDisruptionBudget"}
 
-    assert budgets() == []
-    assert budgets(web__replicas=2, media__mode="none", worker__replicas=2) == ["shop-web", "shop-worker"]
+    assert budgets() == {}
+    several = budgets(web__replicas=2, media__mode="none", worker__replicas=2)
+    assert list(several) == ["shop-web", "shop-worker"]
+    for spec in several.values():
+        assert (spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_web_pods_stay_beside_their_volume_wherever_else_they_may_run() -> None:
+    architecture: dict[str, Any] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+
+    def affinity(**values: Any) -> Any:
+        return pods(objects(**values))["shop-web"].get("affinity")
+
+    assert affinity(media__mode="none") is None
+    assert affinity(media__mode="none", pod__affinity=architecture) == architecture
+    assert affinity(pod__affinity=architecture) == affinity() | architecture
+    (beside,) = affinity()["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert beside["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "web"
+    elsewhere = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]}}
+    assert affinity(pod__affinity=elsewhere) == elsewhere
+
+
+def test_names_below_a_host_are_routed_and_answered() -> None:
+    rendered = objects(**EVERYTHING, django__allowedHosts={".example.org": True, "old.example.org": False})
+
+    web = environment(pods(rendered)["shop-web"]["containers"][0])
+    assert web["DJANGO_ALLOWED_HOSTS"] == "shop.example.org,.example.org"
+    routed = ["shop.example.org", "*.example.org"]
+    assert [rule["host"] for rule in rendered["Ingress", "shop-web"]["spec"]["rules"]] == routed
+    assert rendered["Ingress", "shop-web"]["spec"]["tls"][0]["hosts"] == routed
+    assert rendered["HTTPRoute", "shop-web"]["spec"]["hostnames"] == routed
+
+
+def test_policies_open_what_is_needed_and_nothing_else() -> None:
+    rendered = objects()
+    release = {"app.kubernetes.io/name": "django", "app.kubernetes.io/instance": "shop"}
+    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53}]}
+    others = {"ports": [{"port": port} for port in (443, 5432, 587, 6379)]}
+
+    policies = {name: item["spec"] for (kind, name), item in rendered.items() if kind == "NetworkPolicy"}
+    assert policies.keys() == {"shop-app", "shop-postgres", "shop-valkey"}
+    own = {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["postgres", "valkey"]}
+    assert policies["shop-app"] == {
+        "podSelector": {"matchLabels": release, "matchExpressions": [own]},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [
+            {"ports": [{"port": 8080}]},
+            {"from": [{"namespaceSelector": {}}], "ports": [{"port": 8002}]},
+        ],
+        "egress": [
+            names,
+            {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "shop"}}}]},
+            others,
+        ],
+    }
+    for server, port in (("postgres", 5432), ("valkey", 6379)):
+        assert policies[f"shop-{server}"] == {
+            "podSelector": {"matchLabels": release | {"app.kubernetes.io/component": server}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": release}}], "ports": [{"port": port}]}],
+        }
 
 
 def test_migration_waits_for_the_database_that_is_made_with_it() -> None:
@@ -298,9 +378,9 @@ def test_cloudnativepg_has_the_operators_postgresql_or_ones_own() -> None:
 def test_poolers_take_what_the_pods_open_and_open_what_the_database_takes() -> None:
     rendered = objects(postgres__mode="cnpg", postgres__maxConnections=200, media__mode="none", web__replicas=9)
 
-    # given 9 + 1 pods of 2 processes with 4 + 1 connections, 1 + 1 workers of 2 processes, and 2 + 1 poolers
+    # given 9 and 9 pods of 2 processes with 4 + 1 connections, 1 and 1 workers of 2 processes, and 2 + 1 poolers
     bouncer = rendered["Pooler", "shop-postgres-pooler"]["spec"]["pgbouncer"]
-    assert bouncer["parameters"] == {"max_client_conn": "112", "default_pool_size": "64"}
+    assert bouncer["parameters"] == {"max_client_conn": "192", "default_pool_size": "64"}
     small = objects(postgres__mode="cnpg")["Pooler", "shop-postgres-pooler"]["spec"]["pgbouncer"]
     assert small["parameters"] == {"max_client_conn": "100", "default_pool_size": "30"}
 
@@ -452,7 +532,8 @@ def test_own_environment_reaches_every_container_of_the_application() -> None:
     web, worker = rendered["shop-web"]["containers"][0], rendered["shop-worker"]["containers"][0]
     assert environment(web)["FEATURE"] == environment(worker)["FEATURE"] == "on"
     assert environment(web)["TOKEN"] == {"secretKeyRef": {"name": "tokens", "key": "shop"}}
-    assert environment(web)["ONLY_WEB"] == "1"
+    assert (environment(web)["ONLY_WEB"], environment(web)["HSTS_SECONDS"]) == ("1", "31536000")
+    assert environment(web)["AWS_ACCESS_KEY_ID"] == {"configMapKeyRef": {"name": "s3", "key": "id"}}
     assert "ONLY_WEB" not in environment(worker)
     assert {"name": "certificates", "mountPath": "/etc/certificates", "readOnly": True} in web["volumeMounts"]
     assert {"name": "certificates", "configMap": {"name": "ca"}} in rendered["shop-worker"]["volumes"]

@@ -18,11 +18,11 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- define "django.metadata" -}}
 {{- $root := index . 0 -}}
 name: {{ include "django.name" $root }}-{{ last . }}
-namespace: {{ $root.Release.Namespace }}
+namespace: {{ $root.Release.Namespace | quote }}
 labels:
   {{- include "django.selector" . | nindent 2 }}
   app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-  app.kubernetes.io/version: {{ $root.Values.image.tag | default $root.Chart.AppVersion | trunc 63 | quote }}
+  app.kubernetes.io/version: {{ $root.Values.image.tag | default $root.Chart.AppVersion | trunc 63 | trimAll "-_." | quote }}
   helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
@@ -128,12 +128,14 @@ readOnlyRootFilesystem: true
   {{- with $values.media.s3.endpoint }}{{ $_ := set $env "AWS_S3_ENDPOINT_URL" . }}{{ end }}
   {{- with $values.media.s3.region }}{{ $_ := set $env "AWS_S3_REGION_NAME" . }}{{ end }}
 {{- end }}
+{{- range list $values.env .env }}
+  {{- range $key, $value := . }}{{ $_ := set $env $key $value }}{{ end }}
+{{- end }}
 {{- range $key := keys $values.secrets.values | sortAlpha }}
   {{- if ne (index $env $key | toJson) (dict "secretKeyRef" (dict "name" $secret "key" $key) | toJson) }}
-    {{- fail (printf "The chart sets %s itself: remove secrets.values.%s. The address of a server of your own needs postgres.mode or valkey.mode external." $key $key) }}
+    {{- fail (printf "The chart, or a value of env, sets %s already: remove secrets.values.%s. The address of a server of your own needs postgres.mode or valkey.mode external." $key $key) }}
   {{- end }}
 {{- end }}
-{{- $env = mergeOverwrite $env (deepCopy $values.env) (deepCopy .env) }}
 {{- range $key, $value := $env }}
   {{- if kindIs "map" $value }}
 - name: {{ $key }}
@@ -143,7 +145,8 @@ readOnlyRootFilesystem: true
 {{- range $key, $value := $env }}
   {{- if not (kindIs "map" $value) }}
 - name: {{ $key }}
-  value: {{ toString $value | quote }}
+  {{- /* As JSON, since a large number's own text is 3e+07. */}}
+  value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -158,7 +161,10 @@ readOnlyRootFilesystem: true
 {{- $root := index . 0 }}
 {{- $pod := include "django.podValues" (list $root (index . 2)) | fromJson }}
 {{- $annotations := dict }}
-{{- if has (index . 1) (list "web" "worker" "beat") }}
+{{- if eq (index . 1) "migrate" }}
+  {{- /* Another database needs its migrations. */}}
+  {{- with $root.Values.secrets.values.DATABASE_URL }}{{ $_ := set $annotations "checksum/database" (sha256sum .) }}{{ end }}
+{{- else if has (index . 1) (list "web" "worker" "beat") }}
   {{- if include "django.ownSecret" $root }}
     {{- $_ := set $annotations "checksum/secret" (omit (include "django.secretData" $root | fromJson) "DJANGO_SUPERUSER_PASSWORD" | toJson | sha256sum) }}
   {{- end }}
@@ -262,16 +268,15 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- $root := index . 0 }}
 {{- $pod := include "django.podValues" (list $root (index . 2)) | fromJson -}}
 {{- include "django.anyPodSpec" (list $root $root.Values.image.user $pod) }}
-{{- if $pod.affinity }}
-affinity: {{- toYaml $pod.affinity | nindent 2 }}
-{{- else if and (eq (index . 1) "web") (eq $root.Values.media.mode "volume") (eq $root.Values.media.accessMode "ReadWriteOnce") }}
-affinity:
-  podAffinity:
-    # The volume is one node's: the next pod starts where the last one still serves.
-    requiredDuringSchedulingIgnoredDuringExecution:
-      - topologyKey: kubernetes.io/hostname
-        labelSelector:
-          matchLabels: {{- include "django.selector" (list $root "web") | nindent 12 }}
+{{- $affinity := $pod.affinity | default dict }}
+{{- if and (eq (index . 1) "web") (eq $root.Values.media.mode "volume") (eq $root.Values.media.accessMode "ReadWriteOnce") }}
+  {{- /* The volume is one node's: the next pod starts where the last one still serves. */}}
+  {{- $web := dict "matchLabels" (include "django.selector" (list $root "web") | fromYaml) }}
+  {{- $beside := list (dict "topologyKey" "kubernetes.io/hostname" "labelSelector" $web) }}
+  {{- $affinity = merge $affinity (dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" $beside)) }}
+{{- end }}
+{{- with $affinity }}
+affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
   - name: tmp
@@ -304,10 +309,11 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* The sidecar that serves what the processes beside it measured. */}}
+{{/* The sidecar that serves what the processes beside it measured; as an init container that stays it ends after them. */}}
 {{- define "django.exporter" -}}
 {{- if .Values.metrics.enabled -}}
 - name: exporter
+  restartPolicy: Always
   image: {{ include "django.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: {{ toJson .Values.metrics.command }}
@@ -371,11 +377,11 @@ topologySpreadConstraints:
 {{- if $section.autoscaling.enabled }}{{ index $section.autoscaling (index . 1) }}{{ else }}{{ $section.replicas }}{{ end }}
 {{- end }}
 
-{{/* The connections that the pods may open: each thread keeps one, and each process one for its health; one pod more of a
-kind during an upgrade. */}}
+{{/* The connections that the pods may open: each thread keeps one, and each process one for its health. During an upgrade
+each pod that is there already may still end its work beside each new one. */}}
 {{- define "django.connections" -}}
-{{- $web := mul (include "django.pods" (list .Values.web "max") | add 1) .Values.web.workers (add .Values.web.threads 1) }}
-{{- $worker := mul (include "django.pods" (list .Values.worker "max") | add 1) .Values.worker.concurrency }}
+{{- $web := mul 2 (include "django.pods" (list .Values.web "max")) .Values.web.workers (add .Values.web.threads 1) }}
+{{- $worker := mul 2 (include "django.pods" (list .Values.worker "max")) .Values.worker.concurrency }}
 {{- add $web (ternary $worker 0 .Values.worker.enabled) }}
 {{- end }}
 
@@ -390,6 +396,11 @@ kind during an upgrade. */}}
 {{- $web := include "django.pods" (list .Values.web "max") | int }}
 {{- if not .Values.host }}
   {{- fail "host is empty: set it to the name that people type, such as --set host=shop.example.org." }}
+{{- end }}
+{{- range include "django.hosts" . | fromYamlArray }}
+  {{- if not (regexMatch "^[.]?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" .) }}
+    {{- fail (printf "%q is no host name: write host and django.allowedHosts as shop.example.org, or .example.org for all names below it." .) }}
+  {{- end }}
 {{- end }}
 {{- range $name, $path := pick .Values.web.health "live" "ready" "startup" }}
   {{- if and (eq (int $values.web.health.port) 8080) (has $path (include "django.closedPaths" $ | fromYamlArray)) }}
@@ -413,6 +424,11 @@ kind during an upgrade. */}}
 {{- end }}
 {{- if and .Values.secrets.values (not (include "django.ownSecret" .)) }}
   {{- fail "secrets.values belong to the Secret of modes generate and seed: move them into your own Secret or store." }}
+{{- end }}
+{{- range $key, $value := pick .Values.secrets.values "POSTGRES_PASSWORD" "VALKEY_PASSWORD" }}
+  {{- if not (regexMatch "^[A-Za-z0-9._~-]+$" $value) }}
+    {{- fail (printf "secrets.values.%s becomes part of an address: make one of letters and digits, such as by `openssl rand -hex 32`." $key) }}
+  {{- end }}
 {{- end }}
 {{- if include "django.ownSecret" . }}
   {{- range $key, $mode := dict "DATABASE_URL" .Values.postgres.mode "REDIS_URL" .Values.valkey.mode }}
@@ -503,4 +519,9 @@ tcpSocket: {port: {{ .port }}}
 {{- range $host, $on := .Values.django.allowedHosts }}{{ if $on }}
 - {{ quote $host }}
 {{- end }}{{ end }}
+{{- end }}
+
+{{/* The same for what routes to the pods, where any name below one is `*.` and not Django's `.`. */}}
+{{- define "django.routedHosts" -}}
+{{ include "django.hosts" . | replace "- \"." "- \"*." }}
 {{- end }}
