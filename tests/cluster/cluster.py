@@ -124,7 +124,8 @@ class Release(Namespace):
         return str(self.pods(component)[-1]["metadata"]["name"])
 
     def restarts(self, component: str) -> int:
-        statuses = [status for pod in self.pods(component) for status in pod["status"]["containerStatuses"]]
+        kinds = ("initContainerStatuses", "containerStatuses")
+        statuses = [status for pod in self.pods(component) for kind in kinds for status in pod["status"].get(kind, [])]
         return sum(status["restartCount"] for status in statuses)
 
     @contextmanager

@@ -189,7 +189,7 @@ def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.Monkey
     if not listens:
         pytest.skip("the cluster has no Gateway with an HTTP listener for routes of all namespaces")
     gateway, section = listens[0]
-    monkeypatch.setenv("INGRESS", gateway["status"]["addresses"][0]["value"])
+    monkeypatch.setattr("tests.cluster.conftest.INGRESS", gateway["status"]["addresses"][0]["value"])
     parent = {"namespace": gateway["metadata"]["namespace"], "sectionName": section}
     style = stylesheet(release.session().get(release.url).text)
 

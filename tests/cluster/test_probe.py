@@ -87,7 +87,7 @@ def test_address_that_a_stranger_gives_is_not_believed(probe: Release) -> None:
         ask = f"""
 import http.client
 connection = http.client.HTTPConnection("{host}", {port}, timeout=10)
-forged = dict.fromkeys(["X-Forwarded-For", "X-Real-IP"], "203.0.113.7")
+forged = {{"X-Forwarded-For": "203.0.113.7, 127.0.0.9", "X-Real-IP": "203.0.113.7"}}
 connection.request("GET", "/echo/", headers=forged | {{"Host": "{probe.host}"}})
 print(connection.getresponse().read().decode())
 """
@@ -95,7 +95,7 @@ print(connection.getresponse().read().decode())
         headers = json.loads(probe.kubectl(*command))
         return [headers["X-Forwarded-For"], headers["X-Real-Ip"]]
 
-    # then another pod is itself, whatever it says, and only who is trusted may speak for another
+    # then another pod is itself, whatever it says, and who is trusted may speak for the one that it saw, the last
     own = probe.pods("worker")[-1]["status"]["podIP"]
     assert seen("worker", f"{probe.name}-web", 80) == [own, own]
-    assert seen("web", "127.0.0.1", 8080) == ["203.0.113.7", "203.0.113.7"]
+    assert seen("web", "127.0.0.1", 8080) == ["127.0.0.9", "127.0.0.9"]

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.chart.render import BASE, CHART
@@ -39,6 +40,8 @@ def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: R
 
     assert [done.stderr for done in applied] == [""] * 4
     assert sum(len(done.stdout.splitlines()) for done in applied) == len(distinct)
+    if unknown := CUSTOM - known:
+        pytest.skip(f"all but {', '.join(sorted(unknown))}, which the cluster doesn't know, is accepted")
 
 
 def test_ingress_controller_of_kind_is_accepted_by_the_cluster(empty: Release) -> None:
