@@ -18,7 +18,7 @@ help: ## List the targets
 run: .venv/.installed ## Run the whole service: PORT=8000 make run
 	@$(BIN)/python -m embedded.run
 
-test: check coverage browser ## Everything: gates, unit and integration tests with coverage, browser tests
+test: check coverage browser ## All that needs no Helm and no cluster: gates, unit, integration and browser tests, coverage
 
 check: lint types migrations workflows ## The static gates
 

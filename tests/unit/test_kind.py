@@ -1,6 +1,7 @@
 """What can be known of `make kind` where there is no kind."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.render import CHART
-
-ROOT = CHART.parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "k8s" / "cluster"
 
 # The programs that the script calls, as far as it can tell: what exists is a file in $STATE, each call a line of calls.
@@ -154,7 +153,9 @@ def system(folder: Path) -> Path:
     tools = folder / "system"
     tools.mkdir()
     for name in ("bash", "env", "dirname", "grep", "sort", "xargs", "cat", "rm"):
-        (tools / name).symlink_to(f"/usr/bin/{name}")
+        program = shutil.which(name)
+        assert program, name
+        (tools / name).symlink_to(program)
     return tools
 
 
