@@ -27,7 +27,7 @@ esac
 KIND = """
 case "$*" in
     "version --quiet") cat "$STATE/version" ;;
-    "get clusters") test ! -e "$STATE/cluster" || echo "$KIND_CLUSTER_NAME" ;;
+    "get clusters") test ! -e "$STATE/kind-fails"; test ! -e "$STATE/cluster" || echo "$KIND_CLUSTER_NAME" ;;
     "get nodes") test ! -e "$STATE/cluster" || echo "$KIND_CLUSTER_NAME-control-plane" ;;
     create*) echo begun > "$STATE/cluster"; test ! -e "$STATE/create-fails"; echo made > "$STATE/cluster" ;;
     export*) grep --quiet made "$STATE/cluster" ;;
@@ -126,6 +126,17 @@ def test_failed_creation_leaves_no_cluster(machine: Machine) -> None:
 
     assert code != 0
     assert called.endswith("kind delete cluster\n")
+
+
+def test_kind_that_does_not_answer_is_no_missing_cluster(machine: Machine) -> None:
+    machine.up()
+    machine.has("kind-fails")
+
+    code, _, called = machine.up()
+
+    assert code != 0
+    assert called.endswith("kind get clusters\n")
+    assert (machine.state / "cluster").read_text() == "made\n"
 
 
 def test_begun_cluster_is_made_anew(machine: Machine) -> None:
