@@ -74,7 +74,7 @@ kind: ## A Kubernetes on this machine, with all that test-cluster needs; then RE
 test-cluster: image .venv/.installed ## The chart on the cluster of the current kube context: REGISTRY=… make test-cluster
 	$(BIN)/python -m pytest tests/cluster
 
-test-loop: .venv/.installed ## skaffold dev, run, render and debug on the cluster: REGISTRY=… make test-loop
+test-loop: .venv/.installed ## skaffold dev, run, render and debug on the cluster: REGISTRY=… make test-loop; on kind without
 	$(BIN)/python -m pytest tests/loop
 
 audit: .venv/.installed ## Known vulnerabilities in the lock

@@ -32,7 +32,7 @@ class Skaffold(Namespace):
         self.output = self.folder.with_suffix(".log")
 
     def flags(self) -> list[str]:
-        # Without a registry Skaffold loads the image into the node itself, as it does on kind and minikube.
+        # Without a registry Skaffold pushes to the one that k8s/kind names, or loads the image into the node itself.
         return ["--namespace", self.namespace, *(["--default-repo", REGISTRY] if REGISTRY else [])]
 
     def command(self, name: str, *arguments: str) -> str:

@@ -37,6 +37,7 @@ esac
 KUBECTL = """
 case "$*" in
     *jsonpath*) cat "$STATE/kubernetes" ;;
+    *"--filename -") cat > "$STATE/registry.yaml" ;;
     *"wait nodes"*) if rm "$STATE/starting" 2> /dev/null; then exit 1; fi ;;
 esac
 """
@@ -91,6 +92,8 @@ def test_nothing_becomes_a_cluster_and_a_second_run_makes_nothing(machine: Machi
     assert "kind create cluster --config cluster/kind.yaml\n" in called
     assert "docker network connect kind django-registry" in called
     assert (machine.state / "hosts.toml").read_text() == '[host."http://django-registry:5000"]\n'
+    hosting = yaml.safe_load(read(machine.state / "registry.yaml")["data"]["localRegistryHosting.v1"])
+    assert hosting["host"] == "localhost:5001"
     assert "kubectl --context kind-django apply --server-side --filename cluster/gateway.yaml" in called
 
     code, said, called = machine.up()
