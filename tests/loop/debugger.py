@@ -70,15 +70,16 @@ class Session:
         self.response(self.attached)
 
 
-def stopped_at(port: int, path: str, line: int, request: Callable[[], Any]) -> dict[str, Any]:
+def stopped_at(port: int, mapping: dict[str, str], path: str, line: int, request: Callable[[], Any]) -> dict[str, Any]:
     """Attaches to Gunicorn and its worker, breaks at the line, sends the request; where the worker stopped.
 
     The worker goes on before this returns. Raises TimeoutError after 30 s without an answer.
     """
-    with closing(Session(port, {})) as master:
+    attach = {"pathMappings": [mapping]}
+    with closing(Session(port, attach)) as master:
         master.break_at(path, line)
         child = {"subProcessId": master.event("debugpyAttach")["subProcessId"]}
-        with closing(Session(port, child)) as worker:
+        with closing(Session(port, attach | child)) as worker:
             worker.break_at(path, line)
             sender = threading.Thread(target=request)
             sender.start()
