@@ -62,7 +62,7 @@ test-chart: .venv/.installed ## The chart as Helm renders it, and its generated 
 
 export REGISTRY
 export DOCKER_BUILDKIT = 1
-export TAG ?= 0.1.0
+export TAG ?= $(shell sed -n 's/^appVersion: //p' charts/django/Chart.yaml)
 image: ## Build the image and push it: REGISTRY=… make image
 	@test -n "$(REGISTRY)" || { echo "Set REGISTRY to a registry that Docker pushes to and the cluster pulls from."; exit 1; }
 	docker build --tag $(REGISTRY)/service:$(TAG) .

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
+import yaml
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "django"
 # Where images are pushed to and pulled from, and the tag of the service's image there.
 REGISTRY = os.environ.get("REGISTRY", "")
-TAG = os.environ.get("TAG", "0.1.0")
+TAG = os.environ.get("TAG", yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
 # The address of the cluster's ingress controller.
 INGRESS = os.environ.get("INGRESS", "127.0.0.1")
 T = TypeVar("T")
