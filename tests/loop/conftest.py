@@ -17,6 +17,8 @@ def skaffold() -> Iterator[Skaffold]:
 def loop() -> Iterator[Skaffold]:
     """`skaffold dev`, at rest."""
     skaffold = Skaffold()
-    skaffold.start()
-    yield skaffold
-    skaffold.remove()
+    try:
+        skaffold.start()
+        yield skaffold
+    finally:
+        skaffold.remove()

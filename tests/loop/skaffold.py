@@ -70,18 +70,24 @@ class Skaffold(Namespace):
         until(rested, 300, "Skaffold waits for changes")
 
     def interrupt(self) -> int:
-        """Ctrl-C; returns the exit code."""
+        """Ctrl-C; returns the exit code. What hasn't ended after two minutes is killed, and that is an error."""
         assert self.process
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(120)
+        try:
+            return self.process.wait(120)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def remove(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.interrupt()
-        print(self.log()[-5000:])  # shown with a test that failed
-        super().remove()
-        shutil.rmtree(self.folder)
-        self.output.unlink(missing_ok=True)
+        try:
+            if self.process and self.process.poll() is None:
+                self.interrupt()
+        finally:
+            print(self.log()[-5000:])  # shown with a test that failed
+            super().remove()
+            shutil.rmtree(self.folder)
+            self.output.unlink(missing_ok=True)
 
     # --- what a developer does -----------------------------------------------------------------------
 
