@@ -11,12 +11,15 @@ from tests.cluster.cluster import until
 from tests.loop.skaffold import Skaffold, seconds_until
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
+# Seconds, of the median: whatever else the machine does just then may delay one save in twenty.
+GOALS = {"view": 2, "template": 2, "stylesheet": 2, "task": 4, "migration": 15}
 
 
 def report(what: str, times: list[float]) -> None:
-    print(
-        f"{what}: {len(times)} of {ROUNDS} seen, {min(times):.2f} / {statistics.median(times):.2f} / {max(times):.2f} s"
-    )
+    """Prints the times, and fails a bench, not a test's few rounds, whose median misses its goal."""
+    low, median, high, goal = min(times), statistics.median(times), max(times), GOALS[what]
+    print(f"{what}: {len(times)} of {ROUNDS} seen, {low:.2f} / {median:.2f} / {high:.2f} s, goal {goal} s")
+    assert median <= goal or "ROUNDS" not in os.environ
 
 
 VIEW = """
@@ -55,10 +58,10 @@ def test_what_is_saved_is_seen_without_a_build(loop: Skaffold, what: str, path: 
         loop.save(path, before + text.replace("NUMBER", str(number)))
         times.append(seconds_until(partial(loop.shows, url, f"{what} {number}."), 30, f"{what} {number} on {url}"))
 
-    report(what, times)
     assert loop.image() == image
     loop.save(path, before)
     loop.save("service/urls.py", urls)
+    report(what, times)
 
 
 MIGRATION = """
