@@ -1,6 +1,7 @@
 """`skaffold dev`: from save to seen, ROUNDS times for each kind of file; `make bench-loop` has 20 of them."""
 
 import json
+import operator
 import os
 import statistics
 from functools import partial
@@ -94,6 +95,11 @@ def test_a_saved_migration_is_run_by_a_new_job(loop: Skaffold) -> None:
     report("migration", times)
 
 
+def starts(loop: Skaffold) -> list[int]:
+    """How often the worker and Beat have started."""
+    return [loop.log().count(said) for said in (" ready.", "beat: Starting...")]
+
+
 def test_a_syntax_error_that_is_mended_does_not_end_the_loop(loop: Skaffold) -> None:
     before = loop.read("service/celery.py")
 
@@ -108,9 +114,10 @@ def test_a_syntax_error_that_is_mended_does_not_end_the_loop(loop: Skaffold) -> 
 
     until(broken, 30, "web, worker and beat say SyntaxError")
     assert "Mainstay" not in loop.page("/accounts/login/")
+    former = starts(loop)
     loop.save("service/celery.py", before + "# mended\n")
     until(lambda: "</html>" in loop.page("/accounts/login/"), 30, "the page is back")
-    until(lambda: loop.log().count(" ready.") > 1, 30, "the worker is back")
+    until(lambda: all(map(operator.gt, starts(loop), former)), 30, "the worker and Beat are back")
     pods = json.loads(loop.kubectl("get", "pods", "--output=json"))["items"]
     restarts = {status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]}
     assert restarts == {0}
