@@ -1,4 +1,4 @@
-"""Each command of docs/operate.md and docs/upgrade.md, as it stands there."""
+"""Each command of docs/deploy.md, docs/operate.md and docs/upgrade.md, as it stands there."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import INGRESS, REGISTRY, ROOT, TAG, Release, run, until
+from tests.cluster.cluster import INGRESS, ROOT, TAG, Release, run, until
 from tests.documents import blocks
 
 
@@ -27,20 +27,34 @@ def shell(shop: Release, tmp_path: Path) -> Callable[[str], str]:
     config = tmp_path / "config"
     config.write_text(run("kubectl", "config", "view", "--flatten", "--minify").stdout)
     run("kubectl", "--kubeconfig", str(config), "config", "set-context", "--current", "--namespace", shop.namespace)
-    (tmp_path / "charts").symlink_to(ROOT / "charts")
+    for folder in ("charts", "k8s"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / ".curlrc").write_text(f'insecure\nresolve = "{shop.host}:443:{INGRESS}"\n')
-    environment = os.environ | {
-        "KUBECONFIG": str(config),
-        "CURL_HOME": str(tmp_path),
-        "REGISTRY": REGISTRY,
-        "TAG": TAG,
-    }
+    environment = os.environ | {"KUBECONFIG": str(config), "CURL_HOME": str(tmp_path)}
+    environment.pop("TAG", None)  # a reader has none
 
     def execute(commands: str) -> str:
-        commands = commands.replace("shop.example.org", shop.host)
+        commands = commands.replace("shop.example.org", shop.host).replace("1.2.3", TAG)
         return run("bash", "-euo", "pipefail", "-c", commands, stdin="", cwd=tmp_path, env=environment).stdout
 
     return execute
+
+
+def test_deploying_names_the_image_by_its_digest_and_shows_what_will_be(
+    shop: Release, shell: Callable[[str], str]
+) -> None:
+    digest, look = blocks("deploy.md", "sh")
+    *_, more = blocks("deploy.md", "yaml")
+
+    rendered = shell(look)
+
+    containers = shop.pods("web")[0]["status"]["containerStatuses"]
+    (web,) = [container for container in containers if container["name"] == "web"]
+    assert web["imageID"].endswith(f"@{shell(digest).strip()}")
+    assert rendered.count("kind: Cluster\n") == 1
+    assert shell(look) == rendered
+    assert "port: 9000" not in rendered
+    assert "port: 9000" in shell(f"{look.strip()} --values - <<< '{more}'")
 
 
 def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str], str]) -> None:
