@@ -1,5 +1,6 @@
 """Each command of docs/deploy.md, docs/operate.md and docs/upgrade.md, as it stands there."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,22 @@ from tests.documents import blocks
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[Release]:
+def growing() -> Iterator[str]:
+    """A StorageClass like the default one, whose volumes may be asked to grow: those of kind may not."""
+    classes = json.loads(run("kubectl", "get", "storageclasses", "--output", "json").stdout)["items"]
+    mark = "storageclass.kubernetes.io/is-default-class"
+    (default,) = [each for each in classes if each["metadata"].get("annotations", {}).get(mark) == "true"]
+    copy = default | {"metadata": {"generateName": "django-test-"}, "allowVolumeExpansion": True}
+    made = run("kubectl", "create", "--filename", "-", "--output", "name", stdin=json.dumps(copy)).stdout.strip()
+    yield made.partition("/")[2]
+    run("kubectl", "delete", made)
+
+
+@pytest.fixture(scope="module")
+def shop(growing: str) -> Iterator[Release]:
     """What the documents speak of: the release `shop` with an administrator."""
     release = Release()
-    release.install(superuser__enabled=True)
+    release.install(superuser__enabled=True, postgres__storageClass=growing)
     top = ("kubectl", "--namespace", release.namespace, "top", "pods")
     until(lambda: run(*top, check=False).returncode == 0, 120, "the metrics server has seen the pods")
     yield release
@@ -79,6 +92,8 @@ def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Call
     for commands in before:
         shell(commands)
 
+    claim = shop.get("persistentvolumeclaim/data-shop-postgres-0")
+    assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
     assert person.get(f"{shop.url}/accounts/profile/").url == f"{shop.url}/accounts/profile/"
     shell(uninstall)
     shell(remove)
