@@ -540,10 +540,11 @@ def test_own_environment_reaches_every_container_of_the_application() -> None:
 
 
 @pytest.mark.parametrize("sample", sorted((CHART.parents[1] / "k8s").glob("*.yaml")), ids=lambda path: path.stem)
-def test_sample_values_render(sample: Path) -> None:
+def test_sample_values_render_and_are_linted(sample: Path) -> None:
     seed = [f"--set={key}={BASE[key]}" for key in ("secrets.mode", "secrets.seed")] if sample.stem == "local" else []
-    done = helm("template", "shop", str(CHART), "--values", str(sample), *seed)
-    assert done.returncode == 0, done.stderr
+    for command in (("template", "shop"), ("lint", "--strict")):
+        done = helm(*command, str(CHART), "--values", str(sample), *seed)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("checkov"), reason="checkov is not installed: uv tool install checkov")

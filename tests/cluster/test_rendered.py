@@ -1,7 +1,6 @@
 """The API server's word on what the chart renders."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 import yaml
@@ -14,19 +13,23 @@ from tests.cluster.cluster import ROOT, Release, run
 CUSTOM = {"Cluster", "Pooler", "ScheduledBackup", "ScaledObject", "ExternalSecret", "PodMonitor", "HTTPRoute"}
 
 
-def test_rendered_every_combination_of_modes_is_accepted_by_the_cluster(empty: Release) -> None:
+def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the_cluster(empty: Release) -> None:
     """Every object that the chart can make, checked by the API server against its own schema."""
     seeded = [BASE | values for values in combinations()]
     # Made here alone: it asks the cluster for the secrets that are there.
     generated = [values | {"secrets.mode": "generate"} for values in seeded if values["secrets.mode"] == "seed"]
+    chosen = [
+        *(empty.flags(values) for values in seeded),
+        *(["--dry-run=server", *empty.flags(values)] for values in generated),
+        *(["--values", str(ROOT / "k8s" / sample)] for sample in ("production.yaml", "gitops.yaml")),
+    ]
 
-    def documents(values: dict[str, Any]) -> list[str]:
+    def documents(flags: list[str]) -> list[str]:
         template = ("helm", "template", empty.name, str(CHART), "--namespace", empty.namespace)
-        asking = ["--dry-run=server"] if values["secrets.mode"] == "generate" else []
-        return run(*template, *asking, *empty.flags(values)).stdout.split("\n---\n")
+        return run(*template, *flags).stdout.split("\n---\n")
 
     with ThreadPoolExecutor() as pool:
-        rendered = list(pool.map(documents, seeded + generated))
+        rendered = list(pool.map(documents, chosen))
         # A pod, as that of `helm test`, is admitted for a service account that exists.
         empty.kubectl("create", "serviceaccount", f"{empty.name}-app")
         # What many combinations have in common is asked about once.
