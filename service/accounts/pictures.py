@@ -58,15 +58,16 @@ def trailing(content: bytes, image_format: str) -> bytes:
 
     Phones put further JPEGs behind the first (CIPA DC-007, Multi-Picture Format): those are no trailing bytes.
     """
-    rest = content
+    end = start = 0
     if image_format == "PNG":
-        rest = rest[_png_end(rest) :]
+        end = _png_end(content)
     elif image_format == "WEBP":
-        rest = rest[8 + int.from_bytes(rest[4:8], "little") :]
+        end = 8 + int.from_bytes(content[4:8], "little")
     else:
-        while rest.startswith(b"\xff\xd8"):
-            rest = rest[_jpeg_end(rest) :].lstrip(b"\x00")
-    return rest.strip(b"\x00")
+        while start >= 0 and not content[end:start].strip(b"\x00"):
+            end = _jpeg_end(content, start)
+            start = content.find(b"\xff\xd8", end)
+    return content[end:].strip(b"\x00")
 
 
 def _png_end(content: bytes) -> int:
@@ -83,9 +84,9 @@ def _png_end(content: bytes) -> int:
             return position
 
 
-def _jpeg_end(content: bytes) -> int:
-    """Behind the EOI marker (ITU-T T.81, B.1.1)."""
-    position = 2
+def _jpeg_end(content: bytes, start: int) -> int:
+    """Behind the EOI marker of the JPEG that starts there (ITU-T T.81, B.1.1)."""
+    position = start + 2
     while True:
         position = content.index(b"\xff", position)
         marker = content[position + 1]

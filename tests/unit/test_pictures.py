@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zipfile
 import zlib
 
@@ -73,6 +74,25 @@ def test_transparency_is_kept() -> None:
 
 def test_several_jpegs_in_a_row_are_a_phone_s_picture() -> None:
     assert reencode(encode("JPEG") + encode("JPEG")).size == (40, 20)
+
+
+def test_half_a_million_jpegs_in_a_row_take_no_time() -> None:
+    content = encode("JPEG")
+    content += b"\xff\xd8\xff\xd9" * ((pictures.MAX_BYTES - len(content)) // 4)
+    before = time.process_time()
+
+    assert reencode(content).size == (40, 20)
+
+    assert time.process_time() - before < 1
+
+
+def test_jpegs_with_padding_between_them_are_a_phone_s_picture_and_what_follows_is_none() -> None:
+    content = encode("JPEG") + b"\0" * 64 + encode("JPEG")
+
+    assert reencode(content).size == (40, 20)
+    assert refusal(content + b"\0#!/bin/sh" + encode("JPEG")) == (
+        "The file holds more than a picture. Save it again in an image editor."
+    )
 
 
 def test_padding_behind_a_picture_is_none_of_our_business() -> None:
