@@ -2,9 +2,12 @@
 
 import io
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -12,6 +15,21 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from service.accounts import pictures
+
+ROOT = Path(__file__).resolve().parents[2]
+# The kB that a picture takes beside what the process has.
+MEASURE = """
+import re, sys
+from pathlib import Path
+from django.core.files.uploadedfile import SimpleUploadedFile
+from service.accounts.pictures import reencode
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+upload = SimpleUploadedFile("picture", Path(sys.argv[1]).read_bytes())
+before = peak()
+reencode(upload)
+print(peak() - before)
+"""
 
 
 def encode(form: str, size: tuple[int, int] = (40, 20), **options: object) -> bytes:
@@ -112,6 +130,30 @@ def test_a_polyglot_is_refused(form: str) -> None:
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     assert refusal(png_of(4000, 4000)) == "The picture has more than 12 megapixels. Choose a smaller one."
     assert refusal(png_of(60_000, 60_000)) == "The picture has too many pixels. Choose a smaller one."
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "options"),
+    [("JPEG", "CMYK", {"progressive": True}), ("PNG", "RGBA", {}), ("WEBP", "RGBA", {"lossless": True})],
+    ids=["jpeg", "png", "webp"],
+)
+def test_the_largest_picture_takes_no_more_than_220_mb(
+    tmp_path: Path, form: str, mode: str, options: dict[str, object]
+) -> None:
+    megapixels = pictures.MAX_MEGAPIXELS.get(form, pictures.MAX_MEGAPIXELS_OF_A_JPEG)
+    file = tmp_path / "picture"
+    Image.new(mode, (4000, megapixels * 250), "teal").save(file, form, **options)
+    assert file.stat().st_size < pictures.MAX_BYTES
+
+    result = subprocess.run([sys.executable, "-c", MEASURE, file], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert int(result.stdout) < 220_000
+
+
+def test_a_jpeg_of_too_many_pixels_is_refused() -> None:
+    assert refusal(encode("JPEG", (6000, 4001), progressive=True)) == (
+        "The picture has more than 24 megapixels. Choose a smaller one."
+    )
 
 
 @pytest.mark.parametrize(
