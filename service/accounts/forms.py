@@ -16,7 +16,7 @@ from service.accounts.pictures import MAX_BYTES, reencode
 
 
 class SignUpForm(UserCreationForm):
-    class Meta:
+    class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "email")
 

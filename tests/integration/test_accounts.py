@@ -221,6 +221,12 @@ def test_sign_up_twice_at_once_gives_one_account_and_one_form_error(
     assert [task.args for task in queue.waiting()] == [[user.pk]]
 
 
+def test_the_username_s_field_tells_browsers_what_it_is(client: Client) -> None:
+    attributes = client.get(SIGN_UP).context["form"].fields["username"].widget.attrs
+
+    assert (attributes["autocomplete"], attributes["autocapitalize"]) == ("username", "none")
+
+
 def test_sign_up_knows_no_put(client: Client) -> None:
     response = client.put(SIGN_UP, answers())
 
