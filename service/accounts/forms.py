@@ -78,8 +78,11 @@ class ProfileForm(forms.ModelForm):
 
     def save(self, commit: bool = True) -> Profile:
         """Stores the profile; the old picture goes when the new one is certain."""
-        former = Profile.objects.get(pk=self.instance.pk).picture
         with transaction.atomic():
+            # As it is by now: another request may have changed it since this one read it.
+            former = Profile.objects.select_for_update().get(pk=self.instance.pk).picture
+            if not (self.cleaned_data["remove_picture"] or "picture" in self.changed_data):
+                self.instance.picture = former
             profile: Profile = super().save(commit)
             if former and former.name != profile.picture.name:
                 _after_commit(former.storage.delete, str(former.name))

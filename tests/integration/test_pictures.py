@@ -3,12 +3,13 @@
 import io
 import re
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import transaction
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.urls import reverse
 from PIL import Image
@@ -17,6 +18,7 @@ from pytest_django import Settings
 from service.accounts import forms
 from service.accounts.models import Profile, User
 from service.accounts.pictures import NOT_A_PICTURE
+from tests import processes
 from tests.unit.test_pictures import encode, png_of
 
 # Committed for real: the former picture goes when the new one is certain.
@@ -117,6 +119,56 @@ def test_the_former_picture_stays_when_the_new_one_is_rolled_back(profile: Profi
 
     assert name(profile) == stored
     assert stored in files(media)
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "has_picture"),
+    [
+        ("new", "new", True),
+        ("new", "name", True),
+        ("name", "new", True),
+        ("new", "none", False),
+        ("none", "new", True),
+        ("none", "name", False),
+    ],
+)
+def test_two_saves_at_once_lose_no_picture_and_leave_none_behind(
+    profile: Profile, media: Path, stored: str, first: str, second: str, has_picture: bool
+) -> None:
+    # given two forms that have read the profile before either is stored
+    def form(change: str) -> forms.ProfileForm:
+        data = {"display_name": "Ada"} | ({"remove_picture": "on"} if change == "none" else {})
+        picture = {"picture": SimpleUploadedFile("me.png", encode("PNG"))} if change == "new" else {}
+        form = forms.ProfileForm(data, picture, instance=Profile.objects.get())  # type: ignore[arg-type] # as a request has it
+        assert form.is_valid()
+        return form
+
+    former, latter = form(first), form(second)
+
+    def save_latter() -> None:
+        try:
+            latter.save()
+        finally:
+            connections.close_all()
+
+    # when the second is stored while the first is not yet committed
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            former.save()
+            saved = pool.submit(save_latter)
+            processes.wait_until(somebody_waits)
+        saved.result()
+
+    # then the picture of the row is the only one
+    assert bool(name(profile)) is has_picture
+    assert files(media) == ({name(profile)} if has_picture else set())
+    assert name(profile) != stored
 
 
 def test_a_former_picture_that_cannot_be_deleted_is_logged_and_the_new_one_is_stored(
