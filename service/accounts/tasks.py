@@ -52,7 +52,8 @@ def send_password_reset_email(self: Task, mail_id: int, base_url: str) -> None:
     _send(self, {"pk": mail_id, "kind": Mail.Kind.PASSWORD_RESET}, write)
 
 
-@app.task(ignore_result=True)
+# A copy that waited as long as that would take for forgotten what merely waits behind it.
+@app.task(ignore_result=True, expires=FORGOTTEN.total_seconds())
 def send_pending_mail() -> None:
     """Sends what was never published, and gives up what was interrupted while it was sent.
 

@@ -8,17 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
 from django.db import connection
+from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from embedded.process import Child, spawn
 from service.accounts.models import Mail, Profile, User
-from service.accounts.tasks import send_welcome_email
+from service.accounts.tasks import FORGOTTEN, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
 from service.operations.worker import measure_queue
 from service.reports.models import DailyReport
@@ -121,6 +123,23 @@ def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
             with pytest.raises(TimeoutError):
                 silent.accept()
     assert state_of(user) == Mail.State.SENDING
+
+
+def test_a_reset_behind_a_stale_look_for_forgotten_mail_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a queue that nobody has emptied for longer than a mail is waited for
+    reset = Mail.objects.create(user=person("hedy"), kind=Mail.Kind.PASSWORD_RESET)
+    longer = FORGOTTEN + timedelta(seconds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "now", lambda: datetime.now(UTC) - longer)
+        send_pending_mail.delay()
+    send_password_reset_email.delay(reset.pk, "http://testserver")
+    Mail.objects.update(changed_at=timezone.now() - longer)
+
+    with celery("worker", "--concurrency", "1", EMAIL_URL="dummymail://"):
+        done = Mail.objects.filter(pk=reset.pk, state__in=[Mail.State.SENT, Mail.State.FAILED])
+        processes.wait_until(done.exists, 30)
+
+    assert done.get().state == Mail.State.SENT
 
 
 def test_tasks_are_measured_by_slot_and_the_queue_by_its_oldest_task(tmp_path: Path) -> None:
