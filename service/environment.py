@@ -5,6 +5,7 @@ those two are checked here. A value is never repeated in a message: it may hold 
 """
 
 import os
+from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -61,13 +62,14 @@ def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
 
 
 def mail(name: str, default: str) -> dict[str, Any]:
-    """Django's EMAIL_* settings from a URL; ImproperlyConfigured for a scheme that isn't known."""
-    try:
-        config: dict[str, Any] = env.email_url_config(text(name, default))
-    except (ImproperlyConfigured, ValueError):
+    """Django's EMAIL_* settings from a URL; ImproperlyConfigured for an unknown scheme and for SMTP without a host."""
+    config: dict[str, Any] = {}
+    with suppress(ImproperlyConfigured, ValueError):
+        config = env.email_url_config(text(name, default))
+    if not config or ("smtp" in config["EMAIL_BACKEND"] and not config["EMAIL_HOST"]):
         raise ImproperlyConfigured(
             f"{name} is not a URL of the form smtp+tls://user:password@host:587, smtp://…, smtp+ssl://… or consolemail://"
-        ) from None
+        )
     return config
 
 
