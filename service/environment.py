@@ -51,11 +51,11 @@ def words(name: str) -> list[str]:
 
 
 def url(name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
-    """A URL of one of the schemes, with a host; ImproperlyConfigured for anything else."""
+    """A URL of one of the schemes, with a host, or an empty default; ImproperlyConfigured for anything else."""
     value = text(name, default)
-    if not _has_host(value, schemes):
+    if value and not _has_host(value, schemes):
         raise ImproperlyConfigured(
-            f"{name} is not a URL of the form {schemes[0]}://user:password@host:port/name"
+            f"{name} is not a URL of the form {schemes[0]}://[user:password@]host[:port][/name]"
             f" (schemes: {', '.join(schemes)}; special characters in a password percent-encoded)."
         )
     return value

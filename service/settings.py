@@ -174,7 +174,7 @@ STATICFILES_DIRS = [BASE_DIR / "service/assets/dist"]
 MEDIA_URL = "/media/"
 MEDIA_ROOT = Path(environment.text("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 AWS_STORAGE_BUCKET_NAME = environment.text("AWS_STORAGE_BUCKET_NAME", default="")
-AWS_S3_ENDPOINT_URL = environment.text("AWS_S3_ENDPOINT_URL", default="") or None
+AWS_S3_ENDPOINT_URL = environment.url("AWS_S3_ENDPOINT_URL", ("https", "http"), default="") or None
 AWS_S3_REGION_NAME = environment.text("AWS_S3_REGION_NAME", default="") or None
 AWS_S3_FILE_OVERWRITE = False
 STORAGES: dict[str, dict[str, Any]] = {

@@ -97,6 +97,7 @@ def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
         ("EMAIL_URL", "pigeon://loft", "EMAIL_URL is not a URL of the form smtp+tls://"),
         ("EMAIL_URL", "smtp://", "EMAIL_URL is not a URL of the form smtp+tls://"),
         ("EMAIL_URL", "smtp+tls://:hunter2@:587", "EMAIL_URL is not a URL of the form smtp+tls://"),
+        ("AWS_S3_ENDPOINT_URL", "s3.example.org", "AWS_S3_ENDPOINT_URL is not a URL of the form https://"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL is none of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
         ("LOG_FORMAT", "xml", "LOG_FORMAT is none of json, console."),
     ],
