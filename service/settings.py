@@ -177,6 +177,11 @@ AWS_STORAGE_BUCKET_NAME = environment.text("AWS_STORAGE_BUCKET_NAME", default=""
 AWS_S3_ENDPOINT_URL = environment.url("AWS_S3_ENDPOINT_URL", ("https", "http"), default="") or None
 AWS_S3_REGION_NAME = environment.text("AWS_S3_REGION_NAME", default="") or None
 AWS_S3_FILE_OVERWRITE = False
+if AWS_STORAGE_BUCKET_NAME:
+    from botocore.config import Config
+
+    # A form waits some ten seconds for a store that hangs; by itself botocore waits a minute, three times.
+    AWS_S3_CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "storages.backends.s3.S3Storage"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django import forms
 from django.contrib.auth.forms import PasswordResetForm as DjangoPasswordResetForm
 from django.contrib.auth.forms import UserCreationForm
@@ -13,6 +14,8 @@ from django.db import IntegrityError, transaction
 from service.accounts import tasks
 from service.accounts.models import Mail, Profile, User
 from service.accounts.pictures import MAX_BYTES, reencode
+
+logger = structlog.get_logger(__name__)
 
 
 class SignUpForm(UserCreationForm):
@@ -76,14 +79,26 @@ class ProfileForm(forms.ModelForm):
             cleaned["picture"] = ""
         return cleaned
 
-    def save(self, commit: bool = True) -> Profile:
-        """Stores the profile; the old picture goes when the new one is certain."""
+    def store(self) -> Profile | None:
+        """The stored profile; None, with an error on the form, if the storage doesn't take the picture.
+
+        The former picture goes when the new one is certain.
+        """
+        has_new = "picture" in self.changed_data
+        try:
+            if has_new:  # before the transaction, which would wait for the storage
+                picture = self.cleaned_data["picture"]
+                self.instance.picture.save(picture.name, picture, save=False)
+        except Exception:  # each storage has errors of its own
+            logger.exception("picture_not_stored")
+            self.add_error("picture", "The picture can't be stored at the moment. Try it again later.")
+            return None
         with transaction.atomic():
             # As it is by now: another request may have changed it since this one read it.
             former = Profile.objects.select_for_update().get(pk=self.instance.pk).picture
-            if not (self.cleaned_data["remove_picture"] or "picture" in self.changed_data):
+            if not (has_new or self.cleaned_data["remove_picture"]):
                 self.instance.picture = former
-            profile: Profile = super().save(commit)
+            profile: Profile = self.save()
             if former and former.name != profile.picture.name:
                 _after_commit(former.storage.delete, str(former.name))
         return profile

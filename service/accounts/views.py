@@ -33,8 +33,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     # Whoever was made by `createsuperuser` has none yet.
     own, _ = models.Profile.objects.get_or_create(user=request.user)
     form = ProfileForm(request.POST or None, request.FILES or None, instance=own)
-    if form.is_valid():
-        form.save()
+    if form.is_valid() and form.store():
         messages.success(request, "Your profile is saved.")
         return redirect("accounts:profile")
     if form.is_bound:

@@ -1,13 +1,17 @@
 """A picture on its way through the form: stored as ours, or refused with the stored one left alone."""
 
+import html
 import io
 import re
+import socket
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections, transaction
 from django.test import Client
@@ -19,6 +23,7 @@ from service.accounts import forms
 from service.accounts.models import Profile, User
 from service.accounts.pictures import NOT_A_PICTURE
 from tests import processes
+from tests.gunicorn import gunicorn
 from tests.unit.test_pictures import encode, png_of
 
 # Committed for real: the former picture goes when the new one is certain.
@@ -98,7 +103,7 @@ def save_new_picture(profile: Profile) -> None:
     picture = {"picture": SimpleUploadedFile("me.png", encode("PNG"))}
     form = forms.ProfileForm({"display_name": "Ada"}, picture, instance=profile)  # type: ignore[arg-type] # as a request has it
     assert form.is_valid()
-    form.save()
+    assert form.store()
 
 
 def test_the_former_picture_is_deleted_when_the_new_one_is_committed_and_not_before(
@@ -153,14 +158,14 @@ def test_two_saves_at_once_lose_no_picture_and_leave_none_behind(
 
     def save_latter() -> None:
         try:
-            latter.save()
+            latter.store()
         finally:
             connections.close_all()
 
     # when the second is stored while the first is not yet committed
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            former.save()
+            former.store()
             saved = pool.submit(save_latter)
             processes.wait_until(somebody_waits)
         saved.result()
@@ -235,6 +240,40 @@ def test_a_picture_of_just_2_mb_is_taken(client: Client, profile: Profile, media
     assert upload(client, content).status_code == 302
 
     assert files(media) == {name(profile)}
+
+
+UNSTORED = "The picture can't be stored at the moment. Try it again later."
+
+
+def test_a_picture_that_the_storage_does_not_take_is_told_on_the_form_and_changes_nothing(
+    client: Client, profile: Profile, media: Path, events: list[dict[str, Any]]
+) -> None:
+    media.write_bytes(b"no folder")
+
+    response = upload(client, encode("PNG"), display_name="Somebody else")
+
+    assert response.status_code == 200
+    assert response.context["form"].errors == {"picture": [UNSTORED]}
+    assert (name(profile), profile.display_name) == ("", "Ada")
+    assert [event["event"] for event in events if event["log_level"] == "error"] == ["picture_not_stored"]
+
+
+def test_a_store_that_hangs_is_told_on_the_form_in_seconds(client: Client, profile: Profile) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        bucket = {"AWS_STORAGE_BUCKET_NAME": "shop", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+        with gunicorn(AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}", **bucket) as service:
+            cookies = {"sessionid": client.cookies["sessionid"].value, "csrftoken": "a" * 32}
+            form = {"display_name": "Somebody else", "csrfmiddlewaretoken": "a" * 32}
+            started = time.monotonic()
+
+            response = requests.post(
+                service.url + PROFILE, form, files={"picture": encode("PNG")}, cookies=cookies, timeout=60
+            )
+
+            seconds = time.monotonic() - started
+    assert (response.status_code, html.escape(UNSTORED) in response.text) == (200, True)
+    assert seconds < 12
+    assert (name(profile), profile.display_name) == ("", "Ada")
 
 
 @pytest.mark.usefixtures("stored")
