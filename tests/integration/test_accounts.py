@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,12 +18,13 @@ from django.db import connections, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from zeal import zeal_ignore
 
 from embedded.process import Server
 from service.accounts import forms, tasks
 from service.accounts.models import Login, Mail, Profile, User
-from tests import servers
+from tests import processes, servers
 from tests.tasks import Queue
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
@@ -128,6 +130,25 @@ def test_without_a_broker_the_account_is_there_and_the_mail_goes_later(
     assert (message.name, message.args) == ("service.accounts.tasks.send_welcome_email", [user.pk])
     assert message.run() == "SUCCESS"
     assert [(sent.subject, sent.to) for sent in mail.outbox] == [("Welcome to Mainstay", ["ada@example.org"])]
+
+
+def test_a_task_waits_five_seconds_for_a_broker_that_hangs_and_goes_to_one_that_was_restarted(
+    queue: Queue, valkey_server: Server
+) -> None:
+    # given a connection to it
+    tasks.send_pending_mail.delay()
+
+    with processes.frozen(valkey_server.process.pid):
+        started = time.monotonic()
+        with pytest.raises(OperationalError):
+            tasks.send_pending_mail.delay()
+        assert time.monotonic() - started < 6
+
+    tasks.send_pending_mail.delay()
+    with stopped(valkey_server):
+        pass
+    tasks.send_pending_mail.delay()
+    assert [task.name for task in queue.waiting()] == ["service.accounts.tasks.send_pending_mail"]
 
 
 @pytest.mark.parametrize(
