@@ -50,20 +50,21 @@ def generate(day: date) -> tuple[DailyReport, bool]:
 
 def missing_days() -> list[date]:
     """Yesterday, and each day since the first report, of those that the page shows, that has no report."""
-    yesterday, shown = today() - timedelta(days=1), today() - timedelta(days=SHOWN_DAYS)
+    day = today()
+    yesterday, shown = day - timedelta(days=1), day - timedelta(days=SHOWN_DAYS)
     stored = set(DailyReport.objects.values_list("day", flat=True))
     first = max(min(stored, default=yesterday), shown)
     days = (first + timedelta(days=number) for number in range((yesterday - first).days + 1))
     return [day for day in days if day not in stored]
 
 
-def latest() -> Sequence[DailyReport]:
-    """The reports of the last SHOWN_DAYS, newest first; cached for a day or until there is a new one."""
+def latest(today: date) -> Sequence[DailyReport]:
+    """The reports of the SHOWN_DAYS before today, newest first; cached for a day or until there is a new one."""
     # A page that has read before a new report stores what it read under the former version: nobody asks for that.
-    key = f"daily-reports:{today()}:{cache.get(VERSION)}"
+    key = f"daily-reports:{today}:{cache.get(VERSION)}"
     reports: list[DailyReport] | None = cache.get(key)
     if reports is None:
-        reports = list(DailyReport.objects.filter(day__gte=today() - timedelta(days=SHOWN_DAYS)))
+        reports = list(DailyReport.objects.filter(day__gte=today - timedelta(days=SHOWN_DAYS)))
         cache.set(key, reports, CACHED_SECONDS)
     return reports
 
@@ -72,6 +73,6 @@ def remove_expired_sessions() -> int:
     """How many there were. Removed and counted in one transaction: run twice, each counts once."""
     with transaction.atomic():
         removed, _ = Session.objects.filter(expire_date__lt=timezone.now()).delete()
-        SessionCleanup.objects.get_or_create(day=today())
-        SessionCleanup.objects.filter(day=today()).update(removed=F("removed") + removed)
+        cleanup, _ = SessionCleanup.objects.get_or_create(day=today())
+        SessionCleanup.objects.filter(pk=cleanup.pk).update(removed=F("removed") + removed)
     return removed

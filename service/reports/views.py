@@ -25,13 +25,14 @@ def _is_staff(user: object) -> bool:
 @require_safe
 @user_passes_test(_is_staff)
 def index(request: HttpRequest) -> HttpResponse:
-    reports = daily.latest()
+    today = daily.today()
+    reports = daily.latest(today)
     context = {
         "reports": reports,
-        "so_far": daily.count(daily.today()),
-        "today": daily.today(),
+        "so_far": daily.count(today),
+        "today": today,
         "days": daily.SHOWN_DAYS,
-        "chart": chart.draw(reports, daily.today() - timedelta(days=1), daily.SHOWN_DAYS),
+        "chart": chart.draw(reports, today - timedelta(days=1), daily.SHOWN_DAYS),
     }
     return render(request, "reports/index.html", context)
 

@@ -338,6 +338,12 @@ def test_the_page_shows_today_so_far_and_the_stored_days(staff: Client, today: d
     assert "4711" not in page
 
 
+def test_midnight_comes_between_no_two_figures(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for ask in (lambda: staff.get(INDEX), daily.missing_days, daily.remove_expired_sessions):
+        monkeypatch.setattr(daily, "today", [TODAY].pop)  # for who asks once
+        ask()
+
+
 def report_queries(client: Client) -> tuple[int, str]:
     """How many queries for reports the page made, and the page."""
     with CaptureQueriesContext(connection) as queries:
@@ -371,8 +377,8 @@ def test_what_a_page_has_read_before_a_new_report_is_not_shown_after_it(
 
     monkeypatch.setattr(cache, "set", late)
 
-    assert daily.latest() == []
-    assert [report.day for report in daily.latest()] == [DAY]
+    assert daily.latest(today) == []
+    assert [report.day for report in daily.latest(today)] == [DAY]
     assert made == [True, False]
 
 
