@@ -7,3 +7,13 @@ from service.reports.models import DailyReport
 class DailyReportAdmin(admin.ModelAdmin):
     list_display = ("day", "sign_ups", "logins", "mails_sent", "mails_failed", "sessions_removed")
     date_hierarchy = "day"
+
+    # Written once: the page reads a cache, which knows nothing of a change here.
+    def has_add_permission(self, request: object) -> bool:
+        return False
+
+    def has_change_permission(self, request: object, obj: DailyReport | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: object, obj: DailyReport | None = None) -> bool:
+        return False

@@ -436,3 +436,15 @@ def test_the_admin_lists_reports(client: Client) -> None:
     client.force_login(User.objects.create_superuser("root"))
 
     assert client.get("/admin/reports/dailyreport/").context["cl"].result_count == 1
+
+
+def test_a_report_can_be_looked_at_and_not_changed_by_the_admin(client: Client) -> None:
+    one = make_report(DAY, logins=7)
+    client.force_login(User.objects.create_superuser("root"))
+    address = f"/admin/reports/dailyreport/{one.pk}"
+
+    assert client.get(f"{address}/change/").status_code == 200
+    assert client.post(f"{address}/change/", {"day": DAY, "logins": 8}).status_code == 403
+    assert client.post(f"{address}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get("/admin/reports/dailyreport/add/").status_code == 403
+    assert DailyReport.objects.get().logins == 7
