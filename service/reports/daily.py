@@ -16,6 +16,7 @@ from service.reports.models import DailyReport, SessionCleanup
 FIGURES = ("sign_ups", "logins", "mails_sent", "mails_failed", "sessions_removed")
 SHOWN_DAYS = 30
 CACHED_SECONDS = 24 * 60 * 60
+INCOMPLETE_SECONDS = 60
 VERSION = "daily-reports-version"
 
 
@@ -59,13 +60,17 @@ def missing_days() -> list[date]:
 
 
 def latest(today: date) -> Sequence[DailyReport]:
-    """The reports of the SHOWN_DAYS before today, newest first; cached for a day or until there is a new one."""
+    """The reports of the SHOWN_DAYS before today, newest first; cached for a day or until there is a new one.
+
+    Without yesterday's for a minute only: the cache may have been away when that was stored.
+    """
     # A page that has read before a new report stores what it read under the former version: nobody asks for that.
     key = f"daily-reports:{today}:{cache.get(VERSION)}"
     reports: list[DailyReport] | None = cache.get(key)
     if reports is None:
         reports = list(DailyReport.objects.filter(day__gte=today - timedelta(days=SHOWN_DAYS)))
-        cache.set(key, reports, CACHED_SECONDS)
+        complete = any(report.day == today - timedelta(days=1) for report in reports)
+        cache.set(key, reports, CACHED_SECONDS if complete else INCOMPLETE_SECONDS)
     return reports
 
 
