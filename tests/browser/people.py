@@ -1,30 +1,32 @@
 """Who uses the service in these tests, and how they get in."""
 
+from datetime import UTC, datetime, timedelta
+
 from playwright.sync_api import Page
 
 PASSWORD = "correct horse battery"
-# People of yesterday, so that its report has something to count: STAFF, whose pages are read, and many for the tests.
+# People of that day, so that its report has something to count: STAFF, whose pages are read, and many for the tests.
+DAY = datetime.now(UTC).date() - timedelta(days=2)  # over, and shown, whenever midnight comes
 STAFF, READER, PICTURED, FORGETFUL = "grace", "ada", "mary", "hedy"
 PEOPLE = [STAFF, READER, PICTURED, FORGETFUL, *(f"person{number}" for number in range(12))]
 LOGINS = 7
 
 MAKE_PEOPLE = f"""
-from datetime import timedelta
+from datetime import datetime
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.tokens import default_token_generator
-from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from service.accounts.models import Login, Profile, User
-password, yesterday = make_password({PASSWORD!r}), timezone.now() - timedelta(days=1)
+password, then = make_password({PASSWORD!r}), datetime.fromisoformat("{DAY}T12:00Z")
 users = User.objects.bulk_create(
-    User(username=name, email=name + "@example.com", password=password, date_joined=yesterday,
+    User(username=name, email=name + "@example.com", password=password, date_joined=then,
          is_staff=name == {STAFF!r}, is_superuser=name == {STAFF!r})
     for name in {PEOPLE!r}
 )
 Profile.objects.bulk_create(Profile(user=user) for user in users)
 Login.objects.bulk_create(Login(user=users[0]) for _ in range({LOGINS}))
-Login.objects.filter(user=users[0]).update(at=yesterday)
+Login.objects.filter(user=users[0]).update(at=then)
 forgetful = User.objects.get(username={FORGETFUL!r})
 print(urlsafe_base64_encode(force_bytes(forgetful.pk)), default_token_generator.make_token(forgetful), sep="/")
 """

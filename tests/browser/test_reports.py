@@ -1,13 +1,12 @@
 """The daily report, for staff and for nobody else."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.people import LOGINS, PEOPLE
+from tests.browser.people import DAY, LOGINS, PEOPLE
 from tests.browser.run import Service
 
 pytestmark = pytest.mark.usefixtures("no_reports")
@@ -25,21 +24,20 @@ def test_no_report_says_so_and_when_the_first_comes(page: Page) -> None:
 
 @pytest.mark.usefixtures("as_staff")
 def test_staff_reads_the_report_with_its_chart_and_takes_it_along(page: Page, service: Service, tmp_path: Path) -> None:
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     page.goto("/reports/")
     expect(page.get_by_text("No day is stored yet.")).to_be_visible()
 
-    assert service.manage("generate_daily_report") == f"{yesterday}: stored.\n"
+    assert service.manage("generate_daily_report", "--day", str(DAY)) == f"{DAY}: stored.\n"
     page.reload()
     figures = [len(PEOPLE), LOGINS, 0, 0, 0]
     assert page.get_by_role("table", name="Day by day").locator("tbody tr").all_inner_texts() == [
-        "\t".join(map(str, [yesterday, *figures]))
+        "\t".join(map(str, [DAY, *figures]))
     ]
     chart = page.get_by_role("img", name=re.compile("Sign-ups and logins of the last 30 days"))
     expect(chart).to_be_visible()
     assert chart.locator("rect").evaluate_all("bars => bars.map(bar => bar.textContent)") == [
-        f"{yesterday}: {len(PEOPLE)} sign-ups",
-        f"{yesterday}: {LOGINS} logins",
+        f"{DAY}: {len(PEOPLE)} sign-ups",
+        f"{DAY}: {LOGINS} logins",
     ]
     heights = chart.locator("rect").evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().height)")
     assert heights[0] / heights[1] == pytest.approx(len(PEOPLE) / LOGINS, rel=0.02)
@@ -50,7 +48,7 @@ def test_staff_reads_the_report_with_its_chart_and_takes_it_along(page: Page, se
     download.value.save_as(tmp_path / "daily-reports.csv")
     assert (tmp_path / "daily-reports.csv").read_text().splitlines() == [
         "day,sign_ups,logins,mails_sent,mails_failed,sessions_removed",
-        ",".join(map(str, [yesterday, *figures])),
+        ",".join(map(str, [DAY, *figures])),
     ]
 
 

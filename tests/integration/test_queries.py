@@ -1,7 +1,7 @@
 """What a page may ask of the database: so many queries, and never one a row."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -104,9 +104,10 @@ def test_a_form_makes_so_many_queries(
 @pytest.mark.usefixtures("user")
 @pytest.mark.parametrize("days", [1, 30])
 def test_the_report_page_makes_as_many_queries_for_30_reports_as_for_one(
-    client: Client, django_assert_num_queries: DjangoAssertNumQueries, days: int
+    client: Client, django_assert_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
-    today = datetime.now(UTC).date()
+    today = date(2026, 3, 20)
+    monkeypatch.setattr(daily, "today", lambda: today)
     for ago in range(1, days + 1):
         DailyReport.objects.create(day=today - timedelta(days=ago), **dict.fromkeys(daily.FIGURES, ago))
 
