@@ -21,8 +21,9 @@ TASK_QUEUE = Histogram(
     ["task"],
     buckets=(0.01, 0.1, 1, 5, 10, 30, 60, 300, 600, 3600),
 )
+# Of one queue, which each worker and Beat measure: of several pods take the max, never the sum.
 TASK_OLDEST_AGE = Gauge(
-    "celery_oldest_task_age_seconds", "Age of the oldest task that waits in the queue.", multiprocess_mode="livemax"
+    "celery_oldest_task_age_seconds", "Age of the oldest task that waits in the queue.", multiprocess_mode="mostrecent"
 )
-TASKS_WAITING = Gauge("celery_tasks_waiting", "Tasks that wait in the queue.", multiprocess_mode="livemax")
+TASKS_WAITING = Gauge("celery_tasks_waiting", "Tasks that wait in the queue.", multiprocess_mode="mostrecent")
 BEAT_SENT = Counter("celery_beat_tasks_total", "Tasks that the schedule has sent.", ["task"])

@@ -67,23 +67,25 @@ class TracedTask(Task):
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """In the worker's main process: the heartbeat, and how long the oldest task waits."""
+    """In the worker's main process."""
 
     requires = (Timer,)
 
     def start(self, worker: Any) -> None:
-        self.beat(worker)
-        self.timer = worker.timer.call_repeatedly(HEARTBEAT_SECONDS, self.beat, (worker,))
+        beat_and_measure(worker.app)
+        self.timer = worker.timer.call_repeatedly(HEARTBEAT_SECONDS, beat_and_measure, (worker.app,))
 
     def stop(self, worker: Any) -> None:
         self.timer.cancel()
 
-    def beat(self, worker: Any) -> None:
-        beat_heart()
-        try:
-            measure_queue(worker.app)
-        except RedisError as error:
-            logger.warning("queue_not_measured", error=type(error).__name__)
+
+def beat_and_measure(app: Any) -> None:
+    """The worker's main process does it, and Beat, which is there where no worker runs."""
+    beat_heart()
+    try:
+        measure_queue(app)
+    except RedisError as error:
+        logger.warning("queue_not_measured", error=type(error).__name__)
 
 
 def measure_queue(app: Any) -> None:
@@ -139,7 +141,7 @@ class Scheduler(InMemoryScheduler):
         return self.connection
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        beat_heart()
+        beat_and_measure(self.app)
         wait: float = super().tick(*args, **kwargs)
         return min(wait, HEARTBEAT_SECONDS)
 

@@ -165,7 +165,19 @@ def test_tasks_are_measured_by_slot_and_the_queue_by_its_oldest_task(tmp_path: P
         processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 0)
 
     names = {file.name for file in tmp_path.glob("*.db")}
-    assert {"histogram_worker-0.db", "histogram_worker-main.db", "gauge_livemax_worker-main.db"} <= names
+    assert {"histogram_worker-0.db", "histogram_worker-main.db", "gauge_mostrecent_worker-main.db"} <= names
+
+
+def test_beat_measures_the_queue_too_and_what_was_measured_last_counts(tmp_path: Path) -> None:
+    with exporter(tmp_path) as url:
+        # given Beat alone, and what it sends at its start
+        with celery("beat", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)):
+            processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 3, 30)
+            processes.wait_until(lambda: 0 < value(url, "celery_oldest_task_age_seconds") < 60)
+
+        # when it is gone and a worker empties the queue
+        with celery("worker", "--concurrency", "1", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)):
+            processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 0, 30)
 
 
 def test_beat_sends_everything_at_its_start_and_the_worker_does_it_once(tmp_path: Path) -> None:
