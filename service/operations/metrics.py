@@ -17,7 +17,7 @@ TASK_DURATION = Histogram(
 )
 TASK_QUEUE = Histogram(
     "celery_task_queue_seconds",
-    "From a task's publication to its start.",
+    "From a task's publication, or the time it was to wait for, to its start.",
     ["task"],
     buckets=(0.01, 0.1, 1, 5, 10, 30, 60, 300, 600, 3600),
 )

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from billiard import current_process
 from celery import Task, bootsteps, signals
 from celery.beat import ScheduleEntry, SchedulingError
 from celery.beat import Scheduler as InMemoryScheduler
+from celery.exceptions import Retry as TaskRetry
 from celery.worker.components import Timer
 from celery.worker.consumer import Consumer as WorkerConsumer
 from celery.worker.state import maybe_shutdown
@@ -52,9 +53,11 @@ class TracedTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = time.time()
-        published = self.request.get("published_at")
-        if published:
-            TASK_QUEUE.labels(self.name).observe(max(0.0, started - published))
+        if published := self.request.get("published_at"):
+            # One that is tried again waits for its time first: that is no queue.
+            eta = self.request.get("eta")
+            due = max(published, datetime.fromisoformat(eta).timestamp() if eta else 0)
+            TASK_QUEUE.labels(self.name).observe(max(0.0, started - due))
         outcome = "failed"
         context = {"task": self.name, "task_id": self.request.id, "request_id": self.request.get("request_id")}
         with structlog.contextvars.bound_contextvars(**context), connection.execute_wrapper(comment_queries):
@@ -62,6 +65,9 @@ class TracedTask(Task):
                 result = super().__call__(*args, **kwargs)
                 outcome = "succeeded"
                 return result
+            except TaskRetry:
+                outcome = "retried"
+                raise
             finally:
                 TASK_DURATION.labels(self.name, outcome).observe(time.time() - started)
 

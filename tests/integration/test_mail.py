@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from django.db import connections
 from django.utils import timezone
+from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from embedded.process import free_port
@@ -187,6 +188,27 @@ def test_a_server_that_is_gone_is_tried_again_three_times_a_minute_apart_and_the
         ),
         event(welcome, "mail_failed", "error", error="NotAccepted"),
     ]
+
+
+def measured(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"task": tasks.send_welcome_email.name, **labels}) or 0
+
+
+@pytest.mark.usefixtures("nobody_listens")
+def test_a_retry_is_measured_as_such_and_its_pause_is_no_queue(queue: Queue, message: Message) -> None:
+    duration, queued = "celery_task_duration_seconds_count", "celery_task_queue_seconds_sum"
+    retried, failed = measured(duration, outcome="retried"), measured(duration, outcome="failed")
+    assert message.run() == "RETRY"
+    assert measured(duration, outcome="retried") == retried + 1
+
+    # when it is run a minute later, two seconds after its time
+    again, waited = queue.take(), measured(queued)
+    assert again.due
+    eta, published_at = again.due - timedelta(seconds=62), again.headers["published_at"] - 62
+    Message(again.name, again.args, again.headers | {"eta": eta.isoformat(), "published_at": published_at}).run()
+
+    assert measured(queued) - waited == pytest.approx(2, abs=0.5)
+    assert measured(duration, outcome="failed") == failed
 
 
 @pytest.mark.parametrize(
