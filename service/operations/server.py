@@ -7,9 +7,12 @@ from typing import Any
 
 from django.db import connections
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.message import Request
+from gunicorn.util import write_error
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from service.operations import multiprocess
+from service.operations.health import PROBES
 
 # A probe is quick or waits for one check, so a few threads serve every prober.
 HEALTH_THREADS = 4
@@ -56,6 +59,13 @@ class Worker(ThreadWorker):
             return
         future = self.health_pool.submit(super().handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def handle_request(self, req: Request, conn: TConn) -> Any:
+        """By the health address the probes alone, since no nginx is in front of it."""
+        if conn.server == self.health_address and req.path not in PROBES:
+            write_error(conn.sock, 404, "Not Found", "")
+            return False
+        return super().handle_request(req, conn)
 
     def handle(self, conn: TConn) -> Any:
         with self.busy.track_inprogress():

@@ -46,6 +46,12 @@ def test_probes_answer_on_both_listeners_without_a_known_host(service: Gunicorn)
             )
 
 
+def test_the_health_address_answers_nothing_but_the_probes(service: Gunicorn) -> None:
+    for path in ("/", "/admin/", "/accounts/login/", "/livez/", "//livez", "/nowhere"):
+        assert (path, requests.get(f"{service.health_url}{path}", timeout=5).status_code) == (path, 404)
+    assert requests.get(f"{service.url}/accounts/login/", timeout=5).status_code == 200
+
+
 def test_readyz_names_its_checks(service: Gunicorn) -> None:
     assert answer(f"{service.health_url}/readyz")[:2] == (
         200,
