@@ -7,7 +7,7 @@ from tests.cluster.cluster import ROOT
 
 def blocks(document: str, language: str) -> list[str]:
     """The fenced blocks of a language, in their order."""
-    text = (ROOT / "docs" / document).read_text()
+    text = (ROOT / document).read_text()
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert found, f"docs/{document} has no block of {language}"
+    assert found, f"{document} has no block of {language}"
     return found

@@ -56,8 +56,8 @@ def shell(shop: Release, tmp_path: Path) -> Callable[[str], str]:
 def test_deploying_names_the_image_by_its_digest_and_shows_what_will_be(
     shop: Release, shell: Callable[[str], str]
 ) -> None:
-    digest, look = blocks("deploy.md", "sh")
-    *_, more = blocks("deploy.md", "yaml")
+    digest, look = blocks("docs/deploy.md", "sh")
+    *_, more = blocks("docs/deploy.md", "yaml")
 
     rendered = shell(look)
 
@@ -74,7 +74,7 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
     person = shop.person("somebody")
     password = shop.secret("POSTGRES_PASSWORD")
 
-    said = [shell(commands) for commands in blocks("operate.md", "sh")]
+    said = [shell(commands) for commands in blocks("docs/operate.md", "sh")]
 
     assert shop.secret("DJANGO_SUPERUSER_PASSWORD") in said
     (log,) = [text for text in said if "/accounts/login/" in text]
@@ -87,7 +87,7 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
 
 def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Callable[[str], str]) -> None:
     person = shop.person()
-    *before, uninstall, remove = blocks("upgrade.md", "sh")
+    *before, uninstall, remove = blocks("docs/upgrade.md", "sh")
 
     for commands in before:
         shell(commands)

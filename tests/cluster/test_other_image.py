@@ -8,7 +8,7 @@ from tests.documents import blocks
 
 
 def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path) -> None:
-    document = "your-own-project.md"
+    document = "docs/your-own-project.md"
     run(sys.executable, "-m", "django", "startproject", "plain", str(tmp_path))
     with (tmp_path / "plain" / "settings.py").open("a") as settings:
         settings.writelines(blocks(document, "python"))

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from tests.cluster.cluster import until
+from tests.cluster.cluster import run, until
+from tests.documents import blocks
 from tests.loop.skaffold import Skaffold, seconds_until
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
@@ -132,3 +133,14 @@ def test_a_changed_dependency_is_a_new_image(loop: Skaffold) -> None:
     loop.await_rest(rests)
     assert loop.image() != image
     assert "</html>" in loop.page("/accounts/login/")
+
+
+def test_commands_of_the_readme_run_in_the_web_pod(loop: Skaffold) -> None:
+    (commands,) = [block for block in blocks("README.md", "sh") if "startapp" in block]
+    here = commands.replace("kubectl", f"kubectl --namespace {loop.namespace}")
+
+    done = run("bash", "-euo", "pipefail", "-c", here, stdin="", cwd=loop.folder)
+
+    assert "No migrations to apply." in done.stdout
+    assert "Found 0 test(s)." in done.stdout
+    assert "class BlogConfig" in loop.read("service/blog/apps.py")
