@@ -1,9 +1,12 @@
 """What a person uploads becomes a picture of ours, or a message that says why not."""
 
+import fcntl
 import io
 import struct
-import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
@@ -14,7 +17,6 @@ MAX_BYTES = 2 * 1024 * 1024
 # What unpacking takes: a PNG 9 bytes a pixel, a WebP 16, a JPEG of several scans 2 for each of its channels.
 MAX_MEGAPIXELS = {"PNG": 12, "WEBP": 12}
 MAX_MEGAPIXELS_OF_A_JPEG = 24
-unpacking = threading.Lock()
 EDGE = 512  # pixels, of the longer side
 
 NOT_A_PICTURE = "This is not a picture we can read. Choose a JPEG, PNG or WebP file."
@@ -25,7 +27,7 @@ def reencode(upload: UploadedFile) -> ContentFile:
 
     Only JPEG, PNG and WebP are decoded. A file with anything behind its picture (a polyglot: the same bytes are
     also an archive or a script) is refused, and so is one of more than MAX_MEGAPIXELS before a pixel is
-    unpacked. One at a time is unpacked.
+    unpacked.
     """
     if (upload.size or 0) > MAX_BYTES:
         raise ValidationError(f"The picture is larger than {MAX_BYTES // 2**20} MB. Choose a smaller one.")
@@ -39,7 +41,7 @@ def reencode(upload: UploadedFile) -> ContentFile:
             raise ValidationError(f"The picture has more than {megapixels} megapixels. Choose a smaller one.")
         if trailing(content, image.format or ""):
             raise ValidationError("The file holds more than a picture. Save it again in an image editor.")
-        with unpacking:
+        with unpacking():
             image.thumbnail((EDGE, EDGE))
         picture = ImageOps.exif_transpose(image)
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
@@ -51,6 +53,14 @@ def reencode(upload: UploadedFile) -> ContentFile:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError) as error:
         raise ValidationError(NOT_A_PICTURE) from error
     return ContentFile(output.getvalue(), name="picture.webp")
+
+
+@contextmanager
+def unpacking() -> Iterator[None]:
+    """One picture at a time in all processes of a container, whose memory it takes much of."""
+    with Path(__file__).open() as lock:  # any file that they share, and this one is there
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def trailing(content: bytes, image_format: str) -> bytes:

@@ -15,6 +15,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from service.accounts import pictures
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 # The kB that a picture takes beside what the process has.
@@ -148,6 +149,18 @@ def test_the_largest_picture_takes_no_more_than_220_mb(
     result = subprocess.run([sys.executable, "-c", MEASURE, file], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert int(result.stdout) < 220_000
+
+
+def test_one_picture_at_a_time_is_unpacked_whatever_process_does(tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(encode("PNG"))
+
+    with pictures.unpacking():
+        other = subprocess.Popen([sys.executable, "-c", MEASURE, file], cwd=ROOT, stdout=subprocess.DEVNULL)
+        waits = f"-> FLOCK  ADVISORY  WRITE {other.pid} "
+        processes.wait_until(lambda: waits in Path("/proc/locks").read_text())
+
+    assert other.wait(20) == 0
 
 
 def test_a_jpeg_of_too_many_pixels_is_refused() -> None:
