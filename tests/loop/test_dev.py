@@ -144,3 +144,13 @@ def test_commands_of_the_readme_run_in_the_web_pod(loop: Skaffold) -> None:
     assert "No migrations to apply." in done.stdout
     assert "Found 0 test(s)." in done.stdout
     assert "class BlogConfig" in loop.read("service/blog/apps.py")
+
+
+def test_measurements_are_served_in_the_loop(loop: Skaffold) -> None:
+    loop.page("/accounts/login/")
+
+    scrape = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8002/metrics').read().decode())"
+    measured = loop.kubectl("exec", "deployment/shop-web", "--", "python", "-c", scrape)
+
+    assert 'django_http_requests_total_by_view_transport_method_total{method="GET"' in measured
+    assert 'view="accounts:login"' in measured
