@@ -1,5 +1,6 @@
 """The settings, all of them, from the environment. `.env.example` lists the variables."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,20 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Longest task 5 minutes; one that is not acknowledged after 10 has lost its worker.
 CELERY_TASK_TIME_LIMIT = 300
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_connect_timeout": 1, "socket_timeout": 5}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,
+    "socket_connect_timeout": 1,
+    "socket_timeout": 5,
+    # The broker's node may be gone without a word: the kernel closes what doesn't answer for 45 s.
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        getattr(socket, name): value
+        for name, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
+        if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
+    },
+}
 # A request waits at most a second for a broker that is gone, and five for one that hangs: one more try would wait
-# three times as long. A connection that a restart of the broker closed is noticed without one.
+# three times as long. A connection that was closed meanwhile is noticed without one.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_WORKER_CONSUMER = "service.operations.worker:Consumer"
 CELERY_BEAT_SCHEDULER = "service.operations.worker:Scheduler"
@@ -181,7 +193,7 @@ AWS_S3_FILE_OVERWRITE = False
 if AWS_STORAGE_BUCKET_NAME:
     from botocore.config import Config
 
-    # A form waits some ten seconds for a store that hangs; by itself botocore waits a minute, three times.
+    # Some ten seconds for a store that hangs; by itself botocore waits a minute, three times.
     AWS_S3_CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {

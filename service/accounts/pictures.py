@@ -2,7 +2,9 @@
 
 import fcntl
 import io
+import os
 import struct
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,15 @@ EDGE = 512  # pixels, of the longer side
 NOT_A_PICTURE = "This is not a picture we can read. Choose a JPEG, PNG or WebP file."
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """In all processes of a container, whose memory a picture takes much of."""
+    with Path(tempfile.gettempdir(), f"unpacking-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@one_at_a_time()
 def reencode(upload: UploadedFile) -> ContentFile:
     """The upload as a WebP of at most EDGE pixels, turned upright, with no metadata; ValidationError else.
 
@@ -41,8 +52,7 @@ def reencode(upload: UploadedFile) -> ContentFile:
             raise ValidationError(f"The picture has more than {megapixels} megapixels. Choose a smaller one.")
         if trailing(content, image.format or ""):
             raise ValidationError("The file holds more than a picture. Save it again in an image editor.")
-        with unpacking():
-            image.thumbnail((EDGE, EDGE))
+        image.thumbnail((EDGE, EDGE))
         picture = ImageOps.exif_transpose(image)
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
         picture.info.clear()
@@ -53,14 +63,6 @@ def reencode(upload: UploadedFile) -> ContentFile:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError) as error:
         raise ValidationError(NOT_A_PICTURE) from error
     return ContentFile(output.getvalue(), name="picture.webp")
-
-
-@contextmanager
-def unpacking() -> Iterator[None]:
-    """One picture at a time in all processes of a container, whose memory it takes much of."""
-    with Path(__file__).open() as lock:  # any file that they share, and this one is there
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def trailing(content: bytes, image_format: str) -> bytes:

@@ -102,7 +102,7 @@ def test_half_a_million_jpegs_in_a_row_take_no_time() -> None:
 
     assert reencode(content).size == (40, 20)
 
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < 5  # a second at most; ten and more if each is copied
 
 
 def test_jpegs_with_padding_between_them_are_a_phone_s_picture_and_what_follows_is_none() -> None:
@@ -155,7 +155,7 @@ def test_one_picture_at_a_time_is_unpacked_whatever_process_does(tmp_path: Path)
     file = tmp_path / "picture"
     file.write_bytes(encode("PNG"))
 
-    with pictures.unpacking():
+    with pictures.one_at_a_time():
         other = subprocess.Popen([sys.executable, "-c", MEASURE, file], cwd=ROOT, stdout=subprocess.DEVNULL)
         waits = f"-> FLOCK  ADVISORY  WRITE {other.pid} "
         processes.wait_until(lambda: waits in Path("/proc/locks").read_text())
