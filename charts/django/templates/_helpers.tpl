@@ -399,7 +399,7 @@ each pod that is there already may still end its work beside each new one. */}}
 {{- end }}
 {{- range include "django.hosts" . | fromYamlArray }}
   {{- if not (regexMatch "^[.]?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" .) }}
-    {{- fail (printf "%q is no host name: write host and django.allowedHosts as shop.example.org, or .example.org for all names below it." .) }}
+    {{- fail (printf "%q is no host name: write host and django.allowedHosts as shop.example.org, or .example.org for the names below it." .) }}
   {{- end }}
 {{- end }}
 {{- range $name, $path := pick .Values.web.health "live" "ready" "startup" }}
@@ -521,7 +521,7 @@ tcpSocket: {port: {{ .port }}}
 {{- end }}{{ end }}
 {{- end }}
 
-{{/* The same for what routes to the pods, where any name below one is `*.` and not Django's `.`. */}}
+{{/* The same for what routes to the pods, where a name below one is `*.` and not Django's `.`. */}}
 {{- define "django.routedHosts" -}}
 {{ include "django.hosts" . | replace "- \"." "- \"*." }}
 {{- end }}
