@@ -72,14 +72,14 @@ def test_deploying_names_the_image_by_its_digest_and_shows_what_will_be(
 
 def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str], str]) -> None:
     person = shop.person("somebody")
-    password = shop.secret("POSTGRES_PASSWORD")
+    password, migrations = shop.secret("POSTGRES_PASSWORD"), shop.migrations_run()
 
     said = [shell(commands) for commands in blocks("docs/operate.md", "sh")]
 
     assert shop.secret("DJANGO_SUPERUSER_PASSWORD") in said
     (log,) = [text for text in said if "/accounts/login/" in text]
     assert {line.split("]")[0].rpartition("/")[2] for line in log.splitlines()} == {"nginx", "web"}
-    assert len(shop.migrations_run()) == 2
+    assert not shop.migrations_run() & migrations
     assert shop.secret("POSTGRES_PASSWORD") != password
     assert len(shop.secret("SECRET_KEY_FALLBACKS")) >= 50
     assert shop.get("deployment/shop-worker")["spec"]["replicas"] == 2

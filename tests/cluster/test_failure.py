@@ -30,6 +30,11 @@ def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
     with release.without("postgres"):
         until(lambda: release.health("/readyz") == 503, 20, "readiness is lost with the database")
         assert release.health("/livez") == 200
+        until(
+            lambda: person.get(release.url).status_code in (502, 503),
+            30,
+            "the ingress controller sends nobody to the pod",
+        )
     until(lambda: release.health("/readyz") == 200, 30, "readiness is back with the database")
 
     assert release.psql("SELECT count(*) FROM auth_user") == people

@@ -194,17 +194,22 @@ def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.Monkey
     style = stylesheet(release.session().get(release.url).text)
 
     # when the release hangs on it, and on no Ingress
-    release.install(ingress__enabled=False, gateway={"enabled": True, "parents": {gateway["metadata"]["name"]: parent}})
+    parents = {gateway["metadata"]["name"]: parent}
+    try:
+        release.install(ingress__enabled=False, gateway={"enabled": True, "parents": parents})
 
-    # then nginx's files and Django's answer, which is to come by https, come through it
-    plain = f"http://{release.host}"
-    session = release.session()
-    until(lambda: session.get(plain + style).status_code == 200, 30, "the Gateway knows the route")
-    assert session.get(plain + style).headers["Content-Type"] == "text/css"
-    page = session.get(f"{plain}/accounts/login/", allow_redirects=False)
-    assert (page.status_code, page.headers["Location"]) == (301, f"{release.url}/accounts/login/")
-    assert session.get(release.url).status_code == 404
-    release.install()
+        # then nginx's files and Django's answer, which is to come by https, come through it
+        plain = f"http://{release.host}"
+        session = release.session()
+        until(
+            lambda: session.get(release.url).status_code == 404, 30, "the ingress controller has forgotten the release"
+        )
+        until(lambda: session.get(plain + style).status_code == 200, 30, "the Gateway knows the route")
+        assert session.get(plain + style).headers["Content-Type"] == "text/css"
+        page = session.get(f"{plain}/accounts/login/", allow_redirects=False)
+        assert (page.status_code, page.headers["Location"]) == (301, f"{release.url}/accounts/login/")
+    finally:
+        release.install()
 
 
 SERVERS = """

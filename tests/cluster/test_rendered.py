@@ -22,6 +22,7 @@ def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the
         *(empty.flags(values) for values in seeded),
         *(["--dry-run=server", *empty.flags(values)] for values in generated),
         *(["--values", str(ROOT / "k8s" / sample)] for sample in ("production.yaml", "gitops.yaml")),
+        ["--dry-run=server", "--values", str(ROOT / "k8s" / "local.yaml")],
     ]
 
     def documents(flags: list[str]) -> list[str]:

@@ -99,25 +99,27 @@ def test_pods_of_either_version_have_the_files_of_both(running: Release, good: s
     upgrade = threading.Thread(target=running.install, kwargs={"image__tag": good})
     upgrade.start()
     web = f"deployment/{running.name}-web"
-    until(lambda: len(running.pods("web")) == 2, 60, "the next version's pod is there")
-    running.kubectl("rollout", "pause", web)
-    names = [pod["metadata"]["name"] for pod in running.pods("web")]
-    running.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=90s")
+    try:
+        until(lambda: len(running.pods("web")) == 2, 60, "the next version's pod is there")
+        running.kubectl("rollout", "pause", web)
+        names = [pod["metadata"]["name"] for pod in running.pods("web")]
+        running.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=90s")
 
-    # when each is asked for the stylesheets of both
-    pods = [("exec", name, "--container", "web", "--") for name in names]
-    styles = [running.kubectl(*pod, "sh", "-c", "ls static/main.*.css").strip() for pod in pods]
-    ask = (
-        "import sys, urllib.request as u;"
-        " [print(u.urlopen(f'http://127.0.0.1:8080/{path}').status) for path in sys.argv[1:]]"
-    )
-    answers = [running.kubectl(*pod, "python", "-c", ask, *styles) for pod in pods]
+        # when each is asked for the stylesheets of both
+        pods = [("exec", name, "--container", "web", "--") for name in names]
+        styles = [running.kubectl(*pod, "sh", "-c", "ls static/main.*.css").strip() for pod in pods]
+        ask = (
+            "import sys, urllib.request as u;"
+            " [print(u.urlopen(f'http://127.0.0.1:8080/{path}').status) for path in sys.argv[1:]]"
+        )
+        answers = [running.kubectl(*pod, "python", "-c", ask, *styles) for pod in pods]
+    finally:
+        run("kubectl", "--namespace", running.namespace, "rollout", "resume", web, check=False)
+        upgrade.join()
 
     # then it has them
     assert len(set(styles)) == 2
     assert answers == ["200\n200\n"] * 2
-    running.kubectl("rollout", "resume", web)
-    upgrade.join()
     assert tag(running) == good
 
 
