@@ -93,13 +93,15 @@ DATABASES = {
 }
 if not DATABASES["default"]["NAME"]:
     raise ImproperlyConfigured("DATABASE_URL names no database. Write its name behind the port: …:5432/name")
-# A server that is gone is noticed in seconds instead of the kernel's fifteen minutes.
+# A server that is gone is noticed in seconds instead of the kernel's fifteen minutes: an idle connection is asked after
+# so many, again after each interval, and given up after a count of questions.
+KEEPIDLE, KEEPINTVL, KEEPCNT = 30, 5, 3
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
-    "keepalives_idle": 30,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
+    "keepalives_idle": KEEPIDLE,
+    "keepalives_interval": KEEPINTVL,
+    "keepalives_count": KEEPCNT,
 } | DATABASES["default"].get("OPTIONS", {})
 
 # --- cache, sessions, tasks ----------------------------------------------------------------------
@@ -138,11 +140,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
-    # The broker's node may be gone without a word: the kernel closes what doesn't answer for 45 s.
     "socket_keepalive": True,
     "socket_keepalive_options": {
         getattr(socket, name): value
-        for name, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
+        for name, value in {"TCP_KEEPIDLE": KEEPIDLE, "TCP_KEEPINTVL": KEEPINTVL, "TCP_KEEPCNT": KEEPCNT}.items()
         if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
     },
 }

@@ -152,13 +152,17 @@ class Release(Namespace):
         template = f"{{{{.data.{key} | base64decode}}}}"
         return self.kubectl("get", "secret", f"{self.name}-secret", "--output", f"go-template={template}")
 
-    def health(self, path: str) -> int:
-        """The status that the web pod's health listener answers, asked in the pod."""
+    def status(self, pod: str, port: int, path: str) -> int:
+        """The status that a web pod's port answers, asked in the pod."""
         code = (
-            "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8001, timeout=5);"
+            f"import http.client as h; c = h.HTTPConnection('127.0.0.1', {port}, timeout=5);"
             f" c.request('GET', '{path}'); print(c.getresponse().status)"
         )
-        return int(self.kubectl("exec", self.pod("web"), "--container", "web", "--", "python", "-c", code))
+        return int(self.kubectl("exec", pod, "--container", "web", "--", "python", "-c", code))
+
+    def health(self, path: str) -> int:
+        """The status that the web pod's health listener answers."""
+        return self.status(self.pod("web"), 8001, path)
 
     def migrations_run(self) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.pods("migrate")}

@@ -120,17 +120,16 @@ def test_upload_that_still_arrives_is_answered_before_its_pod_ends(release: Rele
     # when its pod is deleted in the middle
     assert begun.wait(30)
     release.kubectl("delete", "pod", pod, "--wait=false")
-    python = ("exec", pod, "--container", "web", "--", "python", "-c")
     ask = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8080)))"
-    until(lambda: release.kubectl(*python, ask) != "0\n", 30, "nginx takes no new request")
-    scrape = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8002/metrics').status)"
-    scraped = release.kubectl(*python, scrape)
+    command = ("exec", pod, "--container", "web", "--", "python", "-c", ask)
+    until(lambda: release.kubectl(*command) != "0\n", 30, "nginx takes no new request")
+    scraped = release.status(pod, 8002, "/metrics")
     closed.set()
     sender.join()
 
     # then it is answered, what it brought is there, and what the pod measured was told meanwhile
     assert answers == [302]
-    assert scraped == "200\n"
+    assert scraped == 200
     named = "SELECT count(*) FROM accounts_profile WHERE display_name = 'slow' AND picture <> ''"
     assert release.psql(named) == "1"
     grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]

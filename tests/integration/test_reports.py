@@ -340,8 +340,10 @@ def test_the_page_shows_today_so_far_and_the_stored_days(staff: Client, today: d
 
 def test_midnight_comes_between_no_two_figures(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     for ask in (lambda: staff.get(INDEX), daily.missing_days, daily.remove_expired_sessions):
-        monkeypatch.setattr(daily, "today", [TODAY].pop)  # for who asks once
+        days = [TODAY]
+        monkeypatch.setattr(daily, "today", days.pop)  # for who asks once
         ask()
+        assert days == []
 
 
 def report_queries(client: Client) -> tuple[int, str]:
