@@ -175,7 +175,7 @@ class Release(Namespace):
 
     def form(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.PreparedRequest:
         """What a browser would send."""
-        session.get(self.url + path)
+        until(lambda: session.get(self.url + path).ok, 30, f"{path} is shown")
         token = session.cookies.get("csrftoken", domain=self.host) or ""
         headers = {"Referer": self.url + path, "X-CSRFToken": token}
         return session.prepare_request(requests.Request("POST", self.url + path, headers, data=data, **more))
@@ -185,7 +185,6 @@ class Release(Namespace):
         name = name or f"person-{secrets.token_hex(4)}"
         session, password = self.session(), "correct-horse-battery"
         form = {"username": name, "email": f"{name}@example.org", "password1": password, "password2": password}
-        until(lambda: session.get(self.url).status_code == 200, 30, "the ingress controller knows the release")
         signed_up = self.post(session, "/accounts/sign-up/", form)
         assert signed_up.url.endswith("/accounts/login/"), signed_up.text
         logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})
@@ -197,6 +196,15 @@ class Release(Namespace):
         logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})
         assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
         return session
+
+    def knows(self, person: requests.Session) -> bool:
+        """Whether the person is shown their profile, and not asked to log in."""
+        page = person.get(f"{self.url}/accounts/profile/", timeout=30)
+        return (page.status_code, page.url) == (200, f"{self.url}/accounts/profile/")
+
+    def await_ingress(self) -> None:
+        """Until the ingress controller has seen that a pod is ready: seconds after Kubernetes has."""
+        until(lambda: self.session().get(self.url).ok, 30, "the ingress controller knows the release")
 
     @contextmanager
     def load(self, rate: float = 10) -> Iterator[Counter[str]]:

@@ -43,4 +43,7 @@ def fresh() -> Iterator[tuple[Release, float]]:
 
 @pytest.fixture
 def release(fresh: tuple[Release, float]) -> Release:
-    return fresh[0]
+    """It, as its people see it."""
+    release, _ = fresh
+    release.await_ingress()
+    return release

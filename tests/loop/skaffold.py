@@ -113,6 +113,9 @@ class Skaffold(Namespace):
     def has_table(self, name: str) -> bool:
         return self.psql(f"SELECT to_regclass('{name}') IS NOT NULL") == "t"
 
+    def uids(self, *what: str) -> list[str]:
+        return self.kubectl("get", *what, "--output=jsonpath={.items[*].metadata.uid}").split()
+
     def image(self) -> str:
         return self.kubectl(
             "get", "deployment/shop-web", "--output", "jsonpath={.spec.template.spec.containers[0].image}"
