@@ -9,7 +9,7 @@ from embedded.process import Server
 from tests import servers
 
 # Seconds that a test may take which waits for a cluster, by its folder.
-ON_A_CLUSTER = {"cluster": 900, "loop": 1800}
+ON_A_CLUSTER = {"cluster": 1800, "loop": 1800}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -46,8 +46,10 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
 
     staff = "from service.accounts.models import User; User.objects.filter(username='newcomer').update(is_staff=True)"
     release.python(staff)
+    report = ("exec", release.pod("web"), "--container", "web", "--", "python", "manage.py", "generate_daily_report")
+    release.kubectl(*report)
     page.goto("/reports/")
-    expect(page.get_by_role("main").locator("svg").first).to_be_visible()
+    expect(page.get_by_role("table", name="Day by day").get_by_role("rowheader").first).to_be_visible()
 
     log = ("logs", release.pod("worker"), "--container", "worker")
     until(lambda: "newcomer@example.com" in release.kubectl(*log), 30, "the welcome mail is in the worker's log")

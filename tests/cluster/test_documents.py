@@ -79,6 +79,7 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
     assert shop.secret("DJANGO_SUPERUSER_PASSWORD") in said
     (log,) = [text for text in said if "/accounts/login/" in text]
     assert {line.split("]")[0].rpartition("/")[2] for line in log.splitlines()} == {"nginx", "web"}
+    assert shop.migrations_run()
     assert not shop.migrations_run() & migrations
     assert shop.secret("POSTGRES_PASSWORD") != password
     assert len(shop.secret("SECRET_KEY_FALLBACKS")) >= 50

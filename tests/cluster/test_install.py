@@ -36,17 +36,18 @@ def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release
     assert answer.headers["Content-Type"] == "image/webp"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    # Gunicorn's request log has no line of it: nginx answered.
     # The name can't be guessed, so the log doesn't give it away.
     assert path.startswith("pictures/")
-    assert "/media/pictures/" not in release.kubectl("logs", release.pod("web"), "--container", "web")
-    assert '"path":"/media/pictures/…"' in release.kubectl("logs", release.pod("web"), "--container", "nginx")
-    log = until(
-        lambda: "ada@example.org" in release.kubectl("logs", release.pod("worker"), "--container", "worker"),
+    web, worker = release.pod("web"), release.pod("worker")
+    named = '"path":"/media/pictures/…"'
+    until(lambda: named in release.kubectl("logs", web, "--container", "nginx"), 30, "nginx has logged the picture")
+    # Gunicorn's request log has no line of it: nginx answered.
+    assert "/media/pictures/" not in release.kubectl("logs", web, "--container", "web")
+    until(
+        lambda: "ada@example.org" in release.kubectl("logs", worker, "--container", "worker"),
         30,
         "the welcome mail is in the worker's log",
     )
-    assert log
 
 
 def test_static_files_are_compressed_and_immutable(release: Release) -> None:
@@ -81,14 +82,14 @@ def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Rel
         "--selector",
         "app.kubernetes.io/component=superuser",
         "--for=condition=Complete",
-        "--timeout=90s",
+        "--timeout=180s",
     )
     (job,) = release.get("jobs", "--selector", "app.kubernetes.io/component=superuser")["items"]
     password = release.secret("DJANGO_SUPERUSER_PASSWORD")
 
     release.kubectl("delete", "job", job["metadata"]["name"])
     release.install(superuser__enabled=True)
-    release.kubectl("wait", "job", job["metadata"]["name"], "--for=condition=Complete", "--timeout=90s")
+    release.kubectl("wait", "job", job["metadata"]["name"], "--for=condition=Complete", "--timeout=180s")
 
     assert release.psql("SELECT count(*) FROM auth_user WHERE is_superuser") == "1"
     admin = release.superuser(password)
@@ -253,7 +254,7 @@ items:
 def test_servers_of_somebody_else_are_used_by_their_addresses(empty: Release) -> None:
     # given a PostgreSQL and a Valkey that the chart knows nothing of
     empty.kubectl("apply", "--filename", "-", stdin=SERVERS)
-    empty.kubectl("wait", "pod", "database", "cache", "--for=condition=Ready", "--timeout=90s")
+    empty.kubectl("wait", "pod", "database", "cache", "--for=condition=Ready", "--timeout=180s")
 
     # when the release is told where they are
     addresses = {"DATABASE_URL": "postgres://owner:secret@database/owner", "REDIS_URL": "redis://:secret@cache:6379/3"}

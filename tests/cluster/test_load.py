@@ -6,10 +6,12 @@ import ssl
 import statistics
 import time
 
+import pytest
+
 from tests.cluster.cluster import Release, failures, until
 
 
-def p99(release: Release, requests: int = 150, rate: float = 15) -> float:
+def p99(release: Release, requests: int = 100, rate: float = 15) -> float:
     """The 99th percentile of the login page's seconds at a constant rate."""
     session = release.session()
     started, seconds = time.monotonic(), []
@@ -22,19 +24,32 @@ def p99(release: Release, requests: int = 150, rate: float = 15) -> float:
 
 
 def test_slow_clients_slow_nobody_else(release: Release) -> None:
-    p99(release)  # warm
-    quiet = p99(release)
     head = f"POST /accounts/login/ HTTP/1.1\r\nHost: {release.host}\r\nContent-Length: 1000\r\n\r\nx".encode()
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with contextlib.ExitStack() as open_ones:
-        for _ in range(200):
-            plain = open_ones.enter_context(socket.create_connection((release.host, 443), timeout=10))
-            slow = open_ones.enter_context(context.wrap_socket(plain, server_hostname=release.host))
-            slow.sendall(head)
-        busy = p99(release)
-    # Below 50 ms it is the machine that is measured, not the service.
-    assert busy <= max(2 * quiet, 0.05)
+
+    def crowded() -> float:
+        with contextlib.ExitStack() as stack:
+            clients = []
+            for _ in range(200):
+                plain = stack.enter_context(socket.create_connection((release.host, 443), timeout=30))
+                clients.append(stack.enter_context(context.wrap_socket(plain, server_hostname=release.host)))
+                clients[-1].sendall(head)
+            for client in clients:
+                client.sendall(b"x")  # for the twenty seconds to come nginx waits for more
+            seconds = p99(release)
+            for client in clients:
+                client.setblocking(False)
+                with pytest.raises(ssl.SSLWantReadError):  # was neither answered nor sent away
+                    client.recv(1)
+        return seconds
+
+    p99(release)  # warm
+    rounds = [(p99(release), crowded()) for _ in range(3)]
+
+    # The best of each: a machine that pauses is slow for both. Below 50 ms it is measured, not the service.
+    quiet, busy = map(min, zip(*rounds, strict=True))
+    assert busy <= max(2 * quiet, 0.05), rounds
 
 
 def test_autoscaler_adds_a_pod_under_load_and_nobody_notices(release: Release) -> None:
@@ -50,13 +65,13 @@ def test_autoscaler_adds_a_pod_under_load_and_nobody_notices(release: Release) -
         share = metrics[0].get("resource", {}).get("current", {}).get("averageUtilization")
         return None if share is None else int(share)
 
-    until(lambda: (share := busy()) is not None and share < 100, 120, "the autoscaler sees an idle pod")
+    until(lambda: (share := busy()) is not None and share < 100, 300, "the autoscaler sees an idle pod")
     assert len(release.pods("web")) == 1
 
     # when many come
     with release.load(rate=15) as outcomes:
         ready = ("get", "deployment", f"{release.name}-web", "--output", "jsonpath={.status.readyReplicas}")
-        until(lambda: release.kubectl(*ready) == "2", 90, "a second pod is ready")
+        until(lambda: release.kubectl(*ready) == "2", 300, "a second pod is ready")
 
     # then nobody was turned away
     assert sum(outcomes.values()) > 100

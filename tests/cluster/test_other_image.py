@@ -29,7 +29,7 @@ def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path
         "job",
         "--selector=app.kubernetes.io/component=superuser",
         "--for=condition=Complete",
-        "--timeout=60s",
+        "--timeout=180s",
     )
     empty.post(session, "/admin/login/", {"username": "admin", "password": empty.secret("DJANGO_SUPERUSER_PASSWORD")})
     assert "Site administration" in session.get(f"{empty.url}/admin/").text

@@ -16,7 +16,7 @@ def prometheus() -> Iterator[None]:
     """Where the cluster has none, it is there for this test."""
     here = run("kubectl", "get", "namespace", "prometheus", check=False).returncode == 0
     run("kubectl", "apply", "--server-side", "--filename", MANIFESTS)
-    run("kubectl", "--namespace", "prometheus", "rollout", "status", "deployment/prometheus", "--timeout=90s")
+    run("kubectl", "--namespace", "prometheus", "rollout", "status", "deployment/prometheus", "--timeout=300s")
     yield
     if not here:
         run("kubectl", "delete", "--filename", MANIFESTS)
@@ -40,11 +40,11 @@ def test_every_pod_is_scraped_and_totals_are_the_requests_sent(release: Release)
         return ask(f'sum({total}{{@, view="accounts:sign_up", method="GET"}})').get("", 0.0)
 
     up = {"web": 1.0, "worker": 1.0, "beat": 1.0}
-    # A pod that is ending is down.
-    until(lambda: ask("up{@} == 1") == up, 60, "web, worker and beat are scraped")
+    # A pod that has ended is down.
+    until(lambda: ask("count by (component) (up{@} == 1)") == up, 120, "web, worker and beat are scraped")
     before = sent()
     session = release.session()
     for _ in range(100):
         session.get(f"{release.url}/accounts/sign-up/")
-    until(lambda: sent() - before == 100, 20, "the hundred requests are counted, each once")
+    until(lambda: sent() - before == 100, 60, "the hundred requests are counted, each once")
     assert ask('sum by (component) (celery_beat_tasks_total{@, task=~".*report.*"})')["beat"] >= 1

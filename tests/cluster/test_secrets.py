@@ -77,12 +77,12 @@ def test_changed_secret_of_ones_own_is_read_after_a_restart(empty: Release) -> N
     empty.kubectl("patch", "secret", "mine", "--patch", json.dumps({"stringData": changed}))
     what = ("statefulset,deployment", "--selector", f"app.kubernetes.io/instance={empty.name}")
     empty.kubectl("rollout", "restart", *what)
-    empty.kubectl("rollout", "status", *what, "--timeout=180s")
+    empty.kubectl("rollout", "status", *what, "--timeout=300s")
 
     # then all are at the new ones, and the old ones open nothing
     assert changed["POSTGRES_PASSWORD"] in empty.python("import os; print(os.environ['DATABASE_URL'])")
     until(lambda: empty.knows(person), 30, "nobody is logged out")
-    assert empty.health("/readyz") == 200
+    until(lambda: empty.health("/readyz") == 200, 30, "the servers let it in")
     connect = "import psycopg2, os; psycopg2.connect(os.environ['DATABASE_URL'].replace('{}', '{}'))"
     wrong = connect.format(changed["POSTGRES_PASSWORD"], passwords["POSTGRES_PASSWORD"])
     with pytest.raises(AssertionError, match="password authentication failed"):

@@ -103,7 +103,7 @@ def test_pods_of_either_version_have_the_files_of_both(running: Release, good: s
         until(lambda: len(running.pods("web")) == 2, 60, "the next version's pod is there")
         running.kubectl("rollout", "pause", web)
         names = [pod["metadata"]["name"] for pod in running.pods("web")]
-        running.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=90s")
+        running.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=180s")
 
         # when each is asked for the stylesheets of both
         look = ("--container", "web", "--", "sh", "-c", "ls static/main.*.css")
@@ -123,7 +123,7 @@ def test_rollback_returns_to_the_former_image(running: Release, good: str) -> No
     running.install(image__tag=good)
 
     with running.load() as outcomes:
-        running.helm("rollback", running.name, "--wait", "--timeout", "120s")
+        running.helm("rollback", running.name, "--wait", "--timeout", "300s")
 
     assert tag(running) == TAG
     assert failures(outcomes) == {}
@@ -153,7 +153,7 @@ def test_rendered_manifests_are_applied_from_empty_and_again(empty: Release) -> 
         command = ("helm", "template", empty.name, str(CHART), "--namespace", empty.namespace, "--skip-tests")
         empty.kubectl("apply", "--filename", "-", stdin=run(*command, *flags).stdout)
         for deployment in ("web", "worker", "beat"):
-            empty.kubectl("rollout", "status", f"deployment/{empty.name}-{deployment}", "--timeout=120s")
+            empty.kubectl("rollout", "status", f"deployment/{empty.name}-{deployment}", "--timeout=300s")
         return empty.migrations_run()
 
     first = apply()
@@ -173,7 +173,7 @@ def test_manifests_are_applied_over_a_release(empty: Release) -> None:
     flags = empty.flags({key.replace("__", "."): value for key, value in seed.items()} | {"web.threads": 3})
 
     empty.kubectl("apply", "--filename", "-", stdin=run(*command, *flags).stdout)
-    empty.kubectl("rollout", "status", f"deployment/{empty.name}-web", "--timeout=120s")
+    empty.kubectl("rollout", "status", f"deployment/{empty.name}-web", "--timeout=300s")
 
     environment = {item["name"]: item.get("value") for item in empty.pods("web")[-1]["spec"]["containers"][0]["env"]}
     assert environment["GUNICORN_THREADS"] == "3"
@@ -211,7 +211,7 @@ items:
 def test_volume_of_another_postgresql_is_refused_with_the_procedure(empty: Release) -> None:
     # given the volume of another major version
     empty.kubectl("apply", "--filename", "-", stdin=OLD_VOLUME)
-    empty.kubectl("wait", "pod/old", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    empty.kubectl("wait", "pod/old", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
 
     # when the release is installed over it
     empty.install("--timeout", "1s", check=False, web__replicas=0, worker__enabled=False, beat__enabled=False)
@@ -221,9 +221,9 @@ def test_volume_of_another_postgresql_is_refused_with_the_procedure(empty: Relea
         statuses = [pod["status"].get("initContainerStatuses", []) for pod in empty.pods("postgres")]
         return [status for found in statuses for status in found if status["restartCount"] > 0]
 
-    (guard,) = until(refused, 60, "the guard has ended and is tried again")
+    (guard,) = until(refused, 120, "the guard has ended and is tried again")
     assert guard["lastState"]["terminated"]["exitCode"] == 1
-    assert empty.kubectl("logs", "shop-postgres-0", "--container", "version") == (
+    assert empty.kubectl("logs", "shop-postgres-0", "--container", "version", "--previous") == (
         "The volume holds PostgreSQL 19 and the image is 18. Set postgres.image.tag back, pg_dump, remove the volume,"
         " set the new tag, restore.\n"
     )

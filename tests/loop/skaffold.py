@@ -67,7 +67,7 @@ class Skaffold(Namespace):
             assert self.process.poll() is None, self.log()[-3000:]
             return self.rests() > after
 
-        until(rested, 300, "Skaffold waits for changes")
+        until(rested, 900, "Skaffold waits for changes")
 
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code. What hasn't ended after two minutes is killed, and that is an error."""
@@ -104,7 +104,7 @@ class Skaffold(Namespace):
         """What a browser gets from the ingress; empty while there is no answer."""
         try:
             return self.browser.get(f"https://{INGRESS}{path}", headers={"Host": HOST}, timeout=10).text
-        except requests.ConnectionError:
+        except requests.RequestException:
             return ""
 
     def shows(self, path: str, text: str) -> bool:

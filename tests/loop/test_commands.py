@@ -2,7 +2,7 @@
 
 import yaml
 
-from tests.cluster.cluster import until
+from tests.cluster.cluster import run, until
 from tests.loop.debugger import stopped_at
 from tests.loop.skaffold import Skaffold
 
@@ -14,8 +14,9 @@ VOLUMES = {f"persistentvolumeclaim/{name}" for name in ("data-shop-postgres-0", 
 
 def everything(skaffold: Skaffold) -> set[str]:
     """All that is in the namespace and ours, whatever its kind."""
-    kinds = skaffold.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
-    chosen = ",".join(kind for kind in kinds if kind not in UNCOUNTED)
+    # It fails, and names the others, while the API of one kind is away, such as the metrics server's.
+    kinds = run("kubectl", "api-resources", "--namespaced", "--verbs=list", "--output=name", check=False).stdout
+    chosen = ",".join(kind for kind in kinds.split() if kind not in UNCOUNTED)
     return set(skaffold.kubectl("get", chosen, "--output=name").split()) - NOT_OURS
 
 
@@ -26,14 +27,16 @@ def test_ctrl_c_leaves_nothing_but_the_volumes(skaffold: Skaffold) -> None:
     code = skaffold.interrupt()
 
     assert code == 0
-    until(lambda: everything(skaffold) == VOLUMES, 60, "only the volumes are left")
+    until(lambda: everything(skaffold) == VOLUMES, 180, "only the volumes are left")
 
 
 def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: Skaffold) -> None:
     skaffold.command("run")
     image, pods = skaffold.image(), skaffold.uids("pods")
     until(lambda: skaffold.shows("/nowhere/", "</html>"), 30, "the ingress controller has seen the release")
-    assert "DEBUG = True" not in skaffold.page("/nowhere/")
+    nowhere = skaffold.page("/nowhere/")
+    assert "</html>" in nowhere
+    assert "DEBUG = True" not in nowhere
 
     skaffold.command("run")
 
@@ -41,7 +44,7 @@ def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: 
     assert skaffold.uids("pods") == pods
     assert skaffold.shows("/accounts/login/", "</html>")
     skaffold.command("delete")
-    until(lambda: everything(skaffold) == VOLUMES, 60, "only the volumes are left")
+    until(lambda: everything(skaffold) == VOLUMES, 180, "only the volumes are left")
 
 
 def test_production_is_rendered_the_same_twice(skaffold: Skaffold) -> None:
@@ -67,7 +70,7 @@ def test_a_debugger_stops_a_web_pod_where_the_editor_says(skaffold: Skaffold) ->
     skaffold.start("--profile", "debug")
     urls = skaffold.read("service/urls.py") + BREAK
     skaffold.save("service/urls.py", urls)
-    until(lambda: skaffold.page("/stop/") == "went on", 30, "the new view")
+    until(lambda: skaffold.page("/stop/") == "went on", 90, "the new view")
     line = urls.splitlines().index('    return HttpResponse("went on")') + 1
     answers: list[str] = []
     # As the head of k8s/skaffold/debug.yaml tells an editor.
