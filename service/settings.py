@@ -114,6 +114,7 @@ CACHES = {
         "OPTIONS": {
             # Without a cache the service is slower, not down.
             "IGNORE_EXCEPTIONS": True,
+            "REDIS_CLIENT_CLASS": "service.operations.cache.Client",
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 0.5,
             "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -232,6 +233,33 @@ def test_pages_login_and_sessions_go_on_without_valkey(tmp_path: Path) -> None:
         assert "Countess" in submit(late, profile, display_name="Countess").text
         assert requests.get(service.url, timeout=10).status_code == 200
         assert answer(f"{service.url}/readyz")[0] == 200
+
+
+class Stranger(socketserver.BaseRequestHandler):
+    """Answers whatever it is asked as a web server."""
+
+    def handle(self) -> None:
+        self.request.recv(1024)
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def test_pages_login_and_sessions_go_on_where_a_stranger_answers_for_valkey() -> None:
+    password = "korrekt pferd 9"
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever).start()
+        port = stranger.server_address[1]
+        with gunicorn(REDIS_URL=f"redis://127.0.0.1:{port}/0") as service, requests.Session() as session:
+            login, profile = f"{service.url}/accounts/login/", f"{service.url}/accounts/profile/"
+            fields = {"email": "grace@example.org", "password1": password, "password2": password}
+            assert submit(session, f"{service.url}/accounts/sign-up/", username="grace", **fields).url == login
+            assert submit(session, login, username="grace", password=password).url == profile
+
+            page = session.get(profile, timeout=10)
+            status, report, _ = answer(f"{service.health_url}/readyz")
+        stranger.shutdown()
+
+    assert (page.status_code, page.url) == (200, profile)
+    assert (status, report["checks"]) == (200, {"database": "ok", "cache": "Warning: no answer"})
 
 
 def test_livez_answers_while_no_worker_takes_another_request(postgres_server: Server) -> None:
