@@ -11,7 +11,8 @@ from pathlib import Path
 
 from django.db import connection
 
-from embedded.process import Server, free_port, spawn
+from embedded.process import Server, spawn
+from tests.ports import free_port
 from tests.servers import DATA, ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from embedded import postgres, valkey
-from embedded.process import Server, free_port
+from embedded.process import Server
+from tests.ports import free_port
 
 DATA = Path(tempfile.mkdtemp(prefix="service-tests-"))
 atexit.register(shutil.rmtree, DATA, ignore_errors=True)

@@ -13,9 +13,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Response
 
-from embedded.process import free_port
 from tests.browser.people import MAKE_PEOPLE, PEOPLE, READER, STAFF, log_in
 from tests.browser.run import ROOT, Service, clean_environment
+from tests.ports import free_port
 
 SHELL = ("shell", "--verbosity=0", "--command")
 CLEAR_REPORTS = """

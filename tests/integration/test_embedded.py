@@ -16,7 +16,8 @@ import redis
 import requests
 
 from embedded import postgres, valkey
-from embedded.process import NOBODY, EmbeddedError, Server, free_port, spawn
+from embedded.process import NOBODY, EmbeddedError, Server, spawn
+from tests.ports import free_port
 from tests.processes import children, state, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -15,9 +15,10 @@ import pytest
 import requests
 
 from embedded import valkey
-from embedded.process import Server, free_port
+from embedded.process import Server
 from tests import commands, processes, servers
 from tests.gunicorn import Gunicorn, gunicorn
+from tests.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

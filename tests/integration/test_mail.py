@@ -16,9 +16,9 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
-from embedded.process import free_port
 from service.accounts import tasks
 from service.accounts.models import Mail, User
+from tests.ports import free_port
 from tests.tasks import Message, Queue
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -19,10 +19,11 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from embedded.process import Child, free_port, spawn
+from embedded.process import Child, spawn
 from tests import commands, processes
 from tests.commands import ROOT
 from tests.gunicorn import Gunicorn, gunicorn
+from tests.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

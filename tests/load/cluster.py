@@ -13,8 +13,8 @@ from typing import Any
 
 import requests
 
-from embedded.process import free_port
 from tests.cluster.cluster import CHART, REGISTRY, TAG, Release, image, run, until
+from tests.ports import free_port
 
 SERVICE = f"{REGISTRY}/service:{TAG}"
 CONNECTIONS, SECONDS, ROUNDS = 32, 10, 3

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from embedded.process import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = 5
