@@ -1,11 +1,10 @@
 """A real Gunicorn over the test's database, for what the test client can't show."""
 
-import http.client
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from django.db import connection
 
 from embedded.process import Server, spawn
 from tests.ports import free_port
+from tests.processes import answers
 from tests.servers import DATA, ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,23 +25,22 @@ class Gunicorn(Server):
     health_url: str
 
 
+def database_url() -> str:
+    """That of the test's database."""
+    return f"{ENVIRONMENT['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+
+
 @contextmanager
 def gunicorn(**environment: str) -> Iterator[Gunicorn]:
     """One that answers, with `environment` over that of the tests; it has to end with status 0 on SIGTERM."""
     port, health_port = free_port(), free_port()
     log = DATA / f"gunicorn-{port}.log"
     ours = {
-        "DATABASE_URL": f"{ENVIRONMENT['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}",
+        "DATABASE_URL": database_url(),
         "GUNICORN_BIND": f"127.0.0.1:{port}",
         "GUNICORN_HEALTH_BIND": f"127.0.0.1:{health_port}",
     }
     process = spawn([sys.executable, *COMMAND], cwd=ROOT, env=os.environ | ENVIRONMENT | ours | environment, log=log)
-
-    def answers() -> bool:
-        with suppress(OSError), closing(http.client.HTTPConnection("127.0.0.1", health_port, timeout=5)) as client:
-            client.request("GET", "/livez")
-            return client.getresponse().status == 200
-        return False
 
     server = Gunicorn(
         name="Gunicorn",
@@ -51,7 +50,7 @@ def gunicorn(**environment: str) -> Iterator[Gunicorn]:
         log=log,
         grace=40,
         ending=signal.SIGTERM,
-        answers=answers,
+        answers=lambda: answers(f"http://127.0.0.1:{health_port}/livez"),
     )
     server.wait()
     try:

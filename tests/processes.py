@@ -4,8 +4,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+import requests
+
+T = TypeVar("T")
+PATIENCE = 90  # seconds: many times what anything takes, on a slow machine too
 
 
 def children(pid: int) -> list[int]:
@@ -36,9 +42,18 @@ def frozen(pid: int) -> Iterator[None]:
             os.kill(member, signal.SIGCONT)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Returns when the condition holds; AssertionError after that many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
+def answers(url: str) -> bool:
+    """With 200."""
+    with suppress(requests.RequestException):
+        return requests.get(url, timeout=30).status_code == 200
+    return False
+
+
+def wait_until(condition: Callable[[], T | None]) -> T:
+    """What the condition gives once that is true; AssertionError when it stays false."""
+    deadline, late = time.monotonic() + PATIENCE, False
+    while not (found := condition()):
+        assert not late, f"not so after {PATIENCE} s"
         time.sleep(0.02)
+        late = time.monotonic() > deadline  # asked before the last look, so that none is missed in a pause
+    return found

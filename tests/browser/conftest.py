@@ -55,7 +55,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             command, cwd=ROOT, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        run.wait_for(r"\nReady ", seconds=90)
+        run.wait_for(r"\nReady ")
         assert requests.get(f"{run.url}/readyz", timeout=5).status_code == 200
         yield run
     finally:

@@ -4,12 +4,12 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedded import postgres, valkey
 from tests import servers
+from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -25,13 +25,13 @@ class Service:
     def said(self) -> str:
         return self.output.read_text(errors="replace")
 
-    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for(self, pattern: str) -> re.Match[str]:
         """What in the output matches; AssertionError when nothing does in time."""
-        limit = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.said(), re.DOTALL)):
-            assert time.monotonic() < limit, f"no {pattern!r} in what ends with:\n{self.said()[-5000:]}"
-            time.sleep(0.02)
-        return match
+        try:
+            return wait_until(lambda: re.search(pattern, self.said(), re.DOTALL))
+        except AssertionError as error:
+            error.add_note(f"no {pattern!r} in what ends with:\n{self.said()[-5000:]}")
+            raise
 
     def mail(self, name: str, subject: str) -> str:
         """The text of a mail to that person, once it stands in the output."""

@@ -215,11 +215,11 @@ def running(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], 
         family = descendants(process.pid)
         process.terminate()
         process.wait(60)
-        wait_until(lambda: nothing_remains(family), 60)
+        wait_until(lambda: nothing_remains(family))
 
 
 def wait_for(process: subprocess.Popen[bytes], out: Path, line: str) -> None:
-    wait_until(lambda: process.poll() is not None or re.search(f"^{line}", out.read_text(), re.MULTILINE), 90)
+    wait_until(lambda: process.poll() is not None or re.search(f"^{line}", out.read_text(), re.MULTILINE))
     assert process.poll() is None, out.read_text()
 
 

@@ -76,7 +76,7 @@ def test_readyz_is_503_within_its_limit_while_postgres_is_frozen(service: Gunico
 
     with processes.frozen(postgres_server.process.pid):
         # until the answer from before is too old to be given again
-        processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 503, 5)
+        processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 503)
         for _ in range(20):
             alive, _, alive_seconds = answer(f"{service.url}/livez")
             ready, report, ready_seconds = answer(f"{service.url}/readyz")
@@ -91,7 +91,7 @@ def test_readyz_is_503_within_its_limit_while_postgres_is_frozen(service: Gunico
             time.sleep(0.15)  # the time between probes, so that some ask anew and some get the answer that is kept
         during = processes.threads(worker)
 
-    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200, 5)
+    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200)
     # the pools' threads are made as they are needed: 2 for requests, 4 for health, 2 for checks, and the main one
     assert during <= max(before, 2 + 4 + 2 + 1)
 
@@ -107,7 +107,7 @@ def test_livez_answers_while_every_thread_waits_for_postgres(service: Gunicorn, 
         for connection in waiting:
             connection.request("GET", "/accounts/profile/", headers=cookie)
         with pytest.raises(requests.Timeout):
-            processes.wait_until(lambda: requests.get(f"{service.url}/livez", timeout=0.5).status_code != 200, 5)
+            processes.wait_until(lambda: requests.get(f"{service.url}/livez", timeout=0.5).status_code != 200)
 
         # then the kubelet's listener still answers
         status, _, seconds = answer(f"{service.health_url}/livez")
@@ -160,13 +160,13 @@ def test_startupz_is_503_until_the_schema_is_at_the_image_s(empty_database: str)
         # when half of it is migrated
         assert commands.run("migrate", "accounts", DATABASE_URL=empty_database)[0] == 0
         processes.wait_until(
-            lambda: "migrations are not applied, first admin" in str(answer(f"{service.health_url}/startupz")[1]), 5
+            lambda: "migrations are not applied, first admin" in str(answer(f"{service.health_url}/startupz")[1])
         )
         assert answer(f"{service.health_url}/startupz")[0] == 503
 
         # when all of it is
         assert commands.run("migrate", DATABASE_URL=empty_database)[0] == 0
-        processes.wait_until(lambda: answer(f"{service.health_url}/startupz")[0] == 200, 5)
+        processes.wait_until(lambda: answer(f"{service.health_url}/startupz")[0] == 200)
 
 
 def test_wait_for_migrations_says_each_state_once_and_ends_when_another_has_migrated(empty_database: str) -> None:
@@ -226,7 +226,7 @@ def test_pages_login_and_sessions_go_on_without_valkey(tmp_path: Path) -> None:
         assert submit(early, login, username="ada", password=password).url == profile
 
         server.stop()
-        processes.wait_until(lambda: answer(f"{service.url}/readyz")[1]["status"] == "degraded", 5)
+        processes.wait_until(lambda: answer(f"{service.url}/readyz")[1]["status"] == "degraded")
 
         # then that session goes on, another begins, and what a form changes is kept
         assert early.get(profile, timeout=10).url == profile

@@ -153,7 +153,7 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
             running = [pool.submit(load.client) for _ in range(CLIENTS)]
             for number in range(KILLS):
                 goal = (number + 1) * (REQUESTS - 200) // (KILLS + 1)
-                processes.wait_until(partial(has_come_to, load, goal), 60)
+                processes.wait_until(partial(has_come_to, load, goal))
                 victim = processes.children(master)[number % 4]
                 with load.held() if number % 2 else nullcontext():
                     os.kill(victim, signal.SIGKILL if number % 2 else signal.SIGTERM)

@@ -27,6 +27,7 @@ from pytest_django import Settings
 
 from service.accounts.models import Profile, User
 from tests.gunicorn import Gunicorn, gunicorn
+from tests.processes import wait_until
 from tests.unit.test_pictures import encode
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue"), pytest.mark.urls(__name__)]
@@ -468,10 +469,7 @@ def test_an_upload_that_ends_in_its_middle_changes_nothing(server: Gunicorn, cli
         with suppress(ConnectionError):
             while connected.recv(65536):
                 pass
-    limit = time.monotonic() + 20
-    while not (lines := [each for each in logged(server, "request") if each["request_id"] == request_id]):
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    lines = wait_until(lambda: [each for each in logged(server, "request") if each["request_id"] == request_id])
 
     assert [(line["path"], line["status"]) for line in lines] == [(PROFILE, 403)]
     after = Profile.objects.get()
