@@ -48,26 +48,15 @@ def exporter(folder: Path) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}/metrics"
     try:
-        processes.wait_until(lambda: _answers(port))
+        processes.wait_until(lambda: processes.answers(url))
         yield url
     finally:
         child.stop()
     assert child.process.returncode == 0
 
 
-def _answers(port: int) -> bool:
-    try:
-        connection = HTTPConnection("127.0.0.1", port, timeout=1)
-        connection.request("GET", "/metrics")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
 def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    text = requests.get(url, timeout=5).text
+    text = requests.get(url, timeout=30).text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -136,7 +125,7 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
         gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="4", GUNICORN_THREADS="2") as service,
         exporter(tmp_path) as url,
     ):
-        # given every worker has answered once
+        # given every worker has begun, and some have answered
         master = service.process.pid
         name, labels = (
             "django_http_responses_total_by_status_view_method_total",
@@ -144,7 +133,7 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
         )
         first = Load(service, 200)
         clients(first)
-        processes.wait_until(lambda: len(weights(tmp_path)) >= 4 * 3)
+        processes.wait_until(lambda: value(url, "gunicorn_threads") == 4 * 2)
         before, seen = weights(tmp_path), set(processes.children(master))
 
         # when workers end under load: half of them gently, in the middle of it, and half at once, between requests
@@ -167,10 +156,11 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
         assert len(seen) >= 4 + KILLS
         assert value(url, name, **labels) == REQUESTS
         assert value(url, "django_http_requests_before_middlewares_total") == REQUESTS
+        # once the last worker has begun and the last request has ended
+        processes.wait_until(lambda: value(url, "gunicorn_threads") == 4 * 2)
+        processes.wait_until(lambda: value(url, "gunicorn_threads_busy") == 0)
         assert weights(tmp_path) == before
-        assert value(url, "gunicorn_threads") == 8
-        assert value(url, "gunicorn_threads_busy") == 0
-        assert scrape_seconds(url) < 0.05
+        assert scrape_seconds(url) < 0.5
 
 
 def has_come_to(load: Load, goal: int) -> bool:
@@ -192,17 +182,17 @@ def scrape_seconds(url: str) -> float:
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        assert requests.get(url, timeout=5).status_code == 200
+        assert requests.get(url, timeout=30).status_code == 200
         seconds.append(time.perf_counter() - started)
     return min(seconds)
 
 
 def test_an_invented_method_adds_no_series(tmp_path: Path) -> None:
     with gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="1") as service, exporter(tmp_path) as url:
-        requests.get(service.url, timeout=5)
+        requests.get(service.url, timeout=30)
         before = set(samples(url))
 
-        statuses = [requests.request(f"BREW{number}", service.url, timeout=5).status_code for number in range(3)]
+        statuses = [requests.request(f"BREW{number}", service.url, timeout=30).status_code for number in range(3)]
 
         assert statuses == [501] * 3
         assert set(samples(url)) == before
@@ -214,13 +204,14 @@ def test_what_we_add_is_measured(tmp_path: Path) -> None:
         gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="2", GUNICORN_THREADS="3") as service,
         exporter(tmp_path) as url,
     ):
-        requests.get(service.url, headers={"X-Request-Start": f"t={time.time() - 2:.3f}"}, timeout=5)
-        requests.get(service.url, headers={"X-Request-Start": "t=nonsense"}, timeout=5)
+        began = int(time.time()) - 2
+        requests.get(service.url, headers={"X-Request-Start": f"t={began}"}, timeout=30)
+        requests.get(service.url, headers={"X-Request-Start": "t=nonsense"}, timeout=30)
 
         assert value(url, "gunicorn_threads") == 6
         assert value(url, "http_request_queue_seconds_count") == 1
         assert value(url, "http_request_queue_seconds_bucket", le="1.0") == 0
-        assert value(url, "http_request_queue_seconds_bucket", le="2.5") == 1
+        assert 2 <= value(url, "http_request_queue_seconds_sum") <= time.time() - began
 
 
 def test_a_start_begins_with_new_counters_and_leaves_other_roles_alone(tmp_path: Path) -> None:
@@ -245,11 +236,11 @@ def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
     if promtool is None:
         pytest.skip("promtool is not installed; .ci/run installs it")
     with gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="1") as service, exporter(tmp_path) as url:
-        requests.get(service.url, timeout=5)
+        requests.get(service.url, timeout=30)
 
         result = subprocess.run(
             [promtool, "check", "metrics"],
-            input=requests.get(url, timeout=5).text,
+            input=requests.get(url, timeout=30).text,
             capture_output=True,
             text=True,
             check=False,
@@ -282,8 +273,8 @@ def test_an_exporter_half_configured_names_the_variable(environment: dict[str, s
 
 def test_a_scraper_that_goes_away_does_not_end_the_exporter(tmp_path: Path) -> None:
     with exporter(tmp_path) as url:
-        broken = HTTPConnection(urlsplit(url).netloc, timeout=5)
+        broken = HTTPConnection(urlsplit(url).netloc, timeout=30)
         broken.request("GET", "/metrics")
         broken.close()
 
-        assert requests.get(url, timeout=5).status_code == 200
+        assert requests.get(url, timeout=30).status_code == 200
