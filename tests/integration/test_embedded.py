@@ -13,12 +13,11 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
-import requests
 
 from embedded import postgres, valkey
 from embedded.process import NOBODY, EmbeddedError, Server, spawn
 from tests.ports import free_port
-from tests.processes import children, state, wait_until
+from tests.processes import answers, children, state, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what only root can do")
@@ -48,10 +47,16 @@ def alive(pid: int) -> bool:
 
 def descendants(pid: int) -> list[int]:
     family = []
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         for child in children(pid):
             family += [child, *descendants(child)]
     return family
+
+
+def command(pid: int) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def nothing_remains(family: list[int]) -> bool:
@@ -92,9 +97,16 @@ def test_root_runs_postgres_as_nobody_over_a_folder_of_another_user(data: Path) 
 
 
 def test_an_interrupted_initdb_is_never_taken_for_a_database(data: Path) -> None:
-    code = "import sys; from pathlib import Path; from embedded import postgres; postgres.start(Path(sys.argv[1]), 1)"
+    # However slow we are, it is killed before it gives the database its name: when initdb ends, it pauses.
+    code = """if True:
+        import signal, sys
+        from pathlib import Path
+        from embedded import postgres
+        signal.signal(signal.SIGCHLD, lambda *_: signal.pause())
+        postgres.start(Path(sys.argv[1]), 1)
+    """
     draft = data.with_name("server.new")
-    starter = subprocess.Popen([sys.executable, "-c", code, data], cwd=ROOT)
+    starter = spawn([sys.executable, "-c", code, data], cwd=ROOT)
     wait_until((draft / "PG_VERSION").exists)
     family = descendants(starter.pid)
     starter.kill()
@@ -228,10 +240,10 @@ def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
     with running(data, port) as (process, out, _):
         wait_for(process, out, rf"Ready +http://127\.0\.0\.1:{port} ")
         family = descendants(process.pid)
-        assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
         metrics = re.search(r"^Exporter +(\S+)", out.read_text(), re.MULTILINE)
         assert metrics
-        assert requests.get(metrics[1], timeout=5).status_code == 200
+        wait_until(lambda: answers(metrics[1]))
 
         # What it hands out lets a shell run commands beside it.
         command = f"set -e; . '{data}/data/environment'; '{sys.executable}' manage.py createsuperuser --noinput"
@@ -253,18 +265,18 @@ def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
         assert len(family) > 10
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        assert nothing_remains(family)
+        wait_until(lambda: nothing_remains(family))
 
 
 def test_run_names_the_child_that_died_and_ends_the_others(data: Path) -> None:
     with running(data, free_port()) as (process, out, err):
         wait_for(process, out, "Ready ")
         family = descendants(process.pid)
-        [beat] = [pid for pid in family if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0beat\0")]
+        [beat] = [pid for pid in family if command(pid).endswith(b"\0beat\0")]
         os.kill(beat, signal.SIGKILL)
         assert process.wait(60) == 1
         assert err.read_text().splitlines()[-1] == "Beat ended with status -9."
-        assert nothing_remains(family)
+        wait_until(lambda: nothing_remains(family))
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_finds_its_data(data: Path) -> None:
@@ -291,7 +303,7 @@ def test_run_can_be_ended_while_it_starts(data: Path, part: str) -> None:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, err.read_text()
-        assert nothing_remains(family)
+        wait_until(lambda: nothing_remains(family))
 
 
 def test_run_says_when_the_port_is_taken(data: Path) -> None:
