@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import zeal.constants
 import zeal.patch
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
@@ -19,6 +19,12 @@ from tests.tasks import Queue
 def _zeal() -> None:
     zeal.constants.initialize_app_registry()
     zeal.patch.patch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_cache() -> None:
+    """A pause of the machine is no cache that is gone: a page would do without, and ask the database more."""
+    caches.settings["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 30, "SOCKET_TIMEOUT": 30}
 
 
 @pytest.fixture(autouse=True)

@@ -90,12 +90,17 @@ def test_migrate_gives_up_waiting_for_another_and_changes_nothing(database: str)
 
 
 def test_a_killed_migrate_leaves_no_lock(database: str) -> None:
-    killed = commands.start("migrate", "--noinput", DATABASE_URL=database)
-    processes.wait_until(lambda: rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
-    killed.kill()
-    killed.communicate()
+    # given one that can't end by itself
+    assert commands.run("migrate", "auth", "--noinput", DATABASE_URL=database)[0] == 0
+    busy = psycopg2.connect(database)
+    with closing(busy), busy.cursor() as cursor:
+        cursor.execute("LOCK TABLE auth_group IN ACCESS EXCLUSIVE MODE")
+        killed = commands.start("migrate", "--noinput", DATABASE_URL=database)
+        processes.wait_until(lambda: rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+        killed.kill()
+        killed.communicate()
 
-    assert commands.run("migrate", "--noinput", "--wait", "5", DATABASE_URL=database)[0] == 0
+    assert commands.run("migrate", "--noinput", "--wait", "30", DATABASE_URL=database)[0] == 0
 
 
 def test_a_migration_behind_a_busy_table_gives_way_and_is_tried_again(database: str) -> None:
