@@ -272,7 +272,7 @@ def test_a_store_that_hangs_is_told_on_the_form_in_seconds(client: Client, profi
 
             seconds = time.monotonic() - started
     assert (response.status_code, html.escape(UNSTORED) in response.text) == (200, True)
-    assert seconds < 20
+    assert seconds < 45  # ten, and minutes by botocore's own limits
     assert (name(profile), profile.display_name) == ("", "Ada")
 
 
