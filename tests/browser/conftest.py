@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import requests
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Response
 
 from tests.browser.people import MAKE_PEOPLE, PEOPLE, READER, STAFF, log_in
 from tests.browser.run import ROOT, Service, clean_environment
 from tests.ports import free_port
+from tests.processes import answers, wait_until
 
 SHELL = ("shell", "--verbosity=0", "--command")
 CLEAR_REPORTS = """
@@ -56,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         )
     try:
         run.wait_for(r"\nReady ")
-        assert requests.get(f"{run.url}/readyz", timeout=5).status_code == 200
+        wait_until(lambda: answers(f"{run.url}/readyz"))
         yield run
     finally:
         process.send_signal(signal.SIGTERM)
@@ -132,7 +132,6 @@ def reports(service: Service, caught_up: None, reset_link: str) -> None:
 def troubles(context: BrowserContext) -> Iterator[Troubles]:
     """No page of any test breaks the content security policy, fails in a script or misses a file."""
     troubles = Troubles()
-    context.set_default_timeout(10_000)
     context.add_init_script(
         "addEventListener('securitypolicyviolation', e => console.error(`${e.violatedDirective}: ${e.blockedURI}`))"
     )

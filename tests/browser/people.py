@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+
+# As long as Playwright waits for all else; by itself it expects after 5 s.
+expect.set_options(timeout=30_000)
 
 PASSWORD = "correct horse battery"
 # People of that day, so that its report has something to count: STAFF, whose pages are read, and many for the tests.
