@@ -6,6 +6,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
@@ -261,8 +262,9 @@ class Stranger(socketserver.BaseRequestHandler):
 
 def test_pages_login_and_sessions_go_on_where_a_stranger_answers_for_valkey() -> None:
     password = "korrekt pferd 9"
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as stranger:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as stranger, ExitStack() as stack:
         threading.Thread(target=stranger.serve_forever).start()
+        stack.callback(stranger.shutdown)
         port = stranger.server_address[1]
         with gunicorn(REDIS_URL=f"redis://127.0.0.1:{port}/0") as service, requests.Session() as session:
             login, profile = f"{service.url}/accounts/login/", f"{service.url}/accounts/profile/"
@@ -272,7 +274,6 @@ def test_pages_login_and_sessions_go_on_where_a_stranger_answers_for_valkey() ->
 
             page = session.get(profile, timeout=10)
             status, report, _ = answer(f"{service.health_url}/readyz")
-        stranger.shutdown()
 
     assert (page.status_code, page.url) == (200, profile)
     assert (status, report["checks"]) == (200, {"database": "ok", "cache": "Warning: no answer"})
