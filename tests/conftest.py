@@ -8,14 +8,14 @@ import pytest
 from embedded.process import Server
 from tests import servers
 
-# Seconds that a test may take which waits for a cluster, by its folder.
-ON_A_CLUSTER = {"cluster": 1800, "loop": 1800}
+# The folders of the tests that wait for a cluster, and the seconds that each may take.
+ON_A_CLUSTER, SECONDS = ("cluster", "loop"), 1800
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if seconds := ON_A_CLUSTER.get(item.path.parent.name):
-            item.add_marker(pytest.mark.timeout(seconds))
+        if item.path.parent.name in ON_A_CLUSTER:
+            item.add_marker(pytest.mark.timeout(SECONDS))
             item.add_marker(pytest.mark.filterwarnings("ignore:Unverified HTTPS request"))
 
 

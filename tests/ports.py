@@ -1,4 +1,4 @@
-"""Ports for the servers of the tests, each given once; the next one is free as well, since `make run` takes both.
+"""Ports for the servers of the tests, each given once, and the next one to nobody, since `make run` takes both.
 
 They lie below those that Linux gives to clients, whose connections, even closed ones, would be in the way.
 """

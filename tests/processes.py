@@ -49,11 +49,14 @@ def answers(url: str) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], T | None]) -> T:
-    """What the condition gives once that is true; AssertionError when it stays false."""
-    deadline, late = time.monotonic() + PATIENCE, False
-    while not (found := condition()):
-        assert not late, f"not so after {PATIENCE} s"
-        time.sleep(0.02)
-        late = time.monotonic() > deadline  # asked before the last look, so that none is missed in a pause
-    return found
+def wait_until(
+    condition: Callable[[], T | None], seconds: float = PATIENCE, what: str = "so", pause: float = 0.02
+) -> T:
+    """The condition's first true answer; AssertionError when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        late = time.monotonic() > deadline  # before the question, so that a pause of the machine is no failure
+        if found := condition():
+            return found
+        assert not late, f"not within {seconds:g} s: {what}"
+        time.sleep(pause)

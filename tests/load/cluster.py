@@ -11,10 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
-
 from tests.cluster.cluster import CHART, REGISTRY, TAG, Release, image, run, until
 from tests.ports import free_port
+from tests.processes import answers
 
 SERVICE = f"{REGISTRY}/service:{TAG}"
 CONNECTIONS, SECONDS, ROUNDS = 32, 10, 3
@@ -84,13 +83,6 @@ def first_answer() -> None:
         until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), 30, "the image answers")
     finally:
         run("docker", "kill", name)
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).status_code == 200
-    except requests.ConnectionError:
-        return False
 
 
 def render(release: Release) -> None:

@@ -37,7 +37,7 @@ class Skaffold(Namespace):
 
     def command(self, name: str, *arguments: str) -> str:
         """The output of one of Skaffold's commands that end."""
-        return run("skaffold", name, *arguments, *self.flags(), cwd=self.folder, timeout=600).stdout
+        return run("skaffold", name, *arguments, *self.flags(), cwd=self.folder).stdout
 
     def start(self, *arguments: str) -> None:
         """`skaffold dev`, until it waits for changes."""

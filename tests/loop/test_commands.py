@@ -1,5 +1,6 @@
 """What is asked of Skaffold beside `dev`, and how that ends."""
 
+import pytest
 import yaml
 
 from tests.cluster.cluster import run, until
@@ -47,7 +48,8 @@ def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: 
     until(lambda: everything(skaffold) == VOLUMES, 180, "only the volumes are left")
 
 
-def test_production_is_rendered_the_same_twice(skaffold: Skaffold) -> None:
+def test_production_is_rendered_the_same_twice(skaffold: Skaffold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKAFFOLD_LABEL", "")  # as README.md says it
     render = ("render", "--profile", "production", "--digest-source", "tag")
 
     first = skaffold.command(*render)
@@ -56,6 +58,7 @@ def test_production_is_rendered_the_same_twice(skaffold: Skaffold) -> None:
     kinds = {document["kind"] for document in yaml.safe_load_all(first)}
     assert {"Cluster", "ExternalSecret", "ScaledObject", "Job"} <= kinds
     assert "Secret" not in kinds
+    assert "skaffold.dev" not in first
 
 
 BREAK = """
