@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
-from statistics import median
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -43,11 +42,11 @@ def answer(url: str) -> tuple[int, dict[str, object], float]:
     return response.status_code, response.json(), time.monotonic() - started
 
 
-def assert_livez_is_quick(base: str) -> None:
+def livez_is_quick(base: str) -> bool:
+    """Twenty times in a row: waited for, since one may meet a pause of the machine; where it waits it never is."""
     answers = [answer(f"{base}/livez") for _ in range(20)]
     assert {status for status, _, _ in answers} == {200}
-    # one may meet a pause of the machine; each that waits for the database takes a second or more
-    assert median(seconds for _, _, seconds in answers) < 0.5
+    return max(seconds for _, _, seconds in answers) < 0.1
 
 
 def test_probes_answer_on_both_listeners_without_a_known_host(service: Gunicorn) -> None:
@@ -83,6 +82,19 @@ def test_probes_answer_head_without_a_body_and_refuse_post(service: Gunicorn) ->
     assert (post.status_code, post.headers["Allow"]) == (405, "GET, HEAD")
 
 
+def probes_answer_in_time(base: str) -> bool:
+    """Twenty times in a row while the database is frozen; waited for as `livez_is_quick` is."""
+    failed = {"status": "failed", "checks": {"database": "Unavailable: no answer within 1 s", "cache": "ok"}}
+    for _ in range(20):
+        alive, _, alive_seconds = answer(f"{base}/livez")
+        ready, report, ready_seconds = answer(f"{base}/readyz")
+        assert (alive, ready) == (200, 503)
+        if report != failed or alive_seconds >= 0.1 or ready_seconds >= 1.5:
+            return False
+        time.sleep(0.15)  # the time between probes, so that some ask anew and some get the answer that is kept
+    return True
+
+
 def test_readyz_is_503_within_its_limit_while_postgres_is_frozen(service: Gunicorn, postgres_server: Server) -> None:
     answer(f"{service.url}/readyz")
     worker = processes.children(service.process.pid)[0]
@@ -91,24 +103,10 @@ def test_readyz_is_503_within_its_limit_while_postgres_is_frozen(service: Gunico
     with processes.frozen(postgres_server.process.pid):
         # until the answer from before is too old to be given again
         processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 503)
-        reports = []
-        for _ in range(20):
-            ready, report, ready_seconds = answer(f"{service.url}/readyz")
-            reports.append(report)
-
-            assert ready == 503
-            assert ready_seconds < 5
-            time.sleep(0.15)  # the time between probes, so that some ask anew and some get the answer that is kept
-        assert_livez_is_quick(service.url)
+        processes.wait_until(lambda: probes_answer_in_time(service.url))
         during = processes.threads(worker)
 
-    # some, since a check that meets a pause of the machine may say so in other words
-    assert {
-        "status": "failed",
-        "checks": {"database": "Unavailable: no answer within 1 s", "cache": "ok"},
-    } in reports
-
-    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200)
+    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200, 5)
     # the pools' threads are made as they are needed: 2 for requests, 4 for health, 2 for checks, and the main one
     assert during <= max(before, 2 + 4 + 2 + 1)
 
@@ -127,7 +125,7 @@ def test_livez_answers_while_every_thread_waits_for_postgres(service: Gunicorn, 
             processes.wait_until(lambda: requests.get(f"{service.url}/livez", timeout=0.5).status_code != 200)
 
         # then the kubelet's listener still answers
-        assert_livez_is_quick(service.health_url)
+        processes.wait_until(lambda: livez_is_quick(service.health_url))
 
     # and the requests end
     assert [connection.getresponse().status for connection in waiting] == [302, 302]
@@ -231,22 +229,29 @@ def submit(client: requests.Session, url: str, **fields: str) -> requests.Respon
     return client.post(url, {"csrfmiddlewaretoken": token[1], **fields}, timeout=10)
 
 
+PASSWORD = "korrekt pferd 9"
+
+
+def join(client: requests.Session, url: str, name: str) -> None:
+    """Signs up and logs in."""
+    login, fields = f"{url}/accounts/login/", {"email": f"{name}@example.org", "password1": PASSWORD}
+    assert submit(client, f"{url}/accounts/sign-up/", username=name, password2=PASSWORD, **fields).url == login
+    assert submit(client, login, username=name, password=PASSWORD).url == f"{url}/accounts/profile/"
+
+
 def test_pages_login_and_sessions_go_on_without_valkey(tmp_path: Path) -> None:
-    password = "korrekt pferd 9"
     server = valkey.start(tmp_path / "valkey", free_port(), durable=False)
     with gunicorn(REDIS_URL=server.url) as service, requests.Session() as early, requests.Session() as late:
         login, profile = f"{service.url}/accounts/login/", f"{service.url}/accounts/profile/"
         # given someone who signed up and logged in while Valkey was there
-        fields = {"email": "ada@example.org", "password1": password, "password2": password}
-        assert submit(early, f"{service.url}/accounts/sign-up/", username="ada", **fields).url == login
-        assert submit(early, login, username="ada", password=password).url == profile
+        join(early, service.url, "ada")
 
         server.stop()
         processes.wait_until(lambda: answer(f"{service.url}/readyz")[1]["status"] == "degraded")
 
         # then that session goes on, another begins, and what a form changes is kept
         assert early.get(profile, timeout=10).url == profile
-        assert submit(late, login, username="ada", password=password).url == profile
+        assert submit(late, login, username="ada", password=PASSWORD).url == profile
         assert "Countess" in submit(late, profile, display_name="Countess").text
         assert requests.get(service.url, timeout=10).status_code == 200
         assert answer(f"{service.url}/readyz")[0] == 200
@@ -261,21 +266,17 @@ class Stranger(socketserver.BaseRequestHandler):
 
 
 def test_pages_login_and_sessions_go_on_where_a_stranger_answers_for_valkey() -> None:
-    password = "korrekt pferd 9"
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as stranger, ExitStack() as stack:
         threading.Thread(target=stranger.serve_forever).start()
         stack.callback(stranger.shutdown)
         port = stranger.server_address[1]
         with gunicorn(REDIS_URL=f"redis://127.0.0.1:{port}/0") as service, requests.Session() as session:
-            login, profile = f"{service.url}/accounts/login/", f"{service.url}/accounts/profile/"
-            fields = {"email": "grace@example.org", "password1": password, "password2": password}
-            assert submit(session, f"{service.url}/accounts/sign-up/", username="grace", **fields).url == login
-            assert submit(session, login, username="grace", password=password).url == profile
+            join(session, service.url, "grace")
 
-            page = session.get(profile, timeout=10)
+            page = session.get(f"{service.url}/accounts/profile/", timeout=10)
             status, report, _ = answer(f"{service.health_url}/readyz")
 
-    assert (page.status_code, page.url) == (200, profile)
+    assert (page.status_code, page.url) == (200, f"{service.url}/accounts/profile/")
     assert (status, report["checks"]) == (200, {"database": "ok", "cache": "Warning: no answer"})
 
 
@@ -289,7 +290,7 @@ def test_livez_answers_while_no_worker_takes_another_request(postgres_server: Se
             for connection in waiting:
                 connection.request("GET", "/accounts/profile/", headers=headers)
 
-            assert_livez_is_quick(service.health_url)
+            processes.wait_until(lambda: livez_is_quick(service.health_url))
 
         assert [connection.getresponse().status for connection in waiting] == [302] * 12
         for connection in waiting:
