@@ -20,6 +20,7 @@ from celery.worker.consumer import Consumer as WorkerConsumer
 from celery.worker.state import maybe_shutdown
 from django.db import connection
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -32,6 +33,8 @@ from service.operations.tracing import comment_queries, request_id
 logger = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 5
+# An attempt to publish that fails in that time hasn't waited for a broker that hangs.
+PROMPT_SECONDS = 2
 
 
 def beat_heart() -> None:
@@ -44,12 +47,21 @@ class TracedTask(Task):
     """A task that knows which request caused it and when, and is measured."""
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
+        """Publishes the task; OperationalError when the broker has refused it twice, or hangs."""
         options["headers"] = {
             **(options.get("headers") or {}),
             "request_id": request_id(),
             "published_at": time.time(),
         }
-        return super().apply_async(*args, **options)
+        started = time.monotonic()
+        try:
+            return super().apply_async(*args, **options)
+        except OperationalError as error:
+            # That a connection is lost shows when it is used. A broker that hangs is not asked again: a person waits.
+            if time.monotonic() - started > PROMPT_SECONDS:
+                raise
+            logger.warning("task_published_again", task=self.name, error=type(error.__cause__).__name__)
+            return super().apply_async(*args, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = time.time()

@@ -52,4 +52,5 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
     expect(page.get_by_role("table", name="Day by day").get_by_role("rowheader").first).to_be_visible()
 
     log = ("logs", release.pod("worker"), "--container", "worker")
-    until(lambda: "newcomer@example.com" in release.kubectl(*log), 30, "the welcome mail is in the worker's log")
+    # At once, or within six minutes where the network of a new pod lost the task: see decision 3.
+    until(lambda: "newcomer@example.com" in release.kubectl(*log), 400, "the welcome mail is in the worker's log")

@@ -1,15 +1,19 @@
 """People sign up, log in and come back, and nothing they type breaks anything."""
 
 import re
+import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
 from django.core.files.base import ContentFile
@@ -18,6 +22,7 @@ from django.db import connections, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from zeal import zeal_ignore
 
@@ -148,6 +153,44 @@ def test_a_task_waits_five_seconds_for_a_broker_that_hangs_and_goes_to_one_that_
     with stopped(valkey_server):
         pass
     tasks.send_pending_mail.delay()
+    assert [task.name for task in queue.waiting()] == ["service.accounts.tasks.send_pending_mail"]
+
+
+class LosesOne(socketserver.BaseRequestHandler):
+    """Stands before the broker and ends the first connection when it is used; all later ones it hands on."""
+
+    lost: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        if not self.lost:
+            self.lost.append(self.request.recv(1024))
+            return
+        broker = urlsplit(settings.CELERY_BROKER_URL)
+        with socket.create_connection((broker.hostname, broker.port)) as connection:
+            back = threading.Thread(target=hand_on, args=(connection, self.request))
+            back.start()
+            hand_on(self.request, connection)
+            connection.shutdown(socket.SHUT_WR)
+            back.join()
+
+
+def hand_on(source: socket.socket, sink: socket.socket) -> None:
+    while data := source.recv(65_536):
+        sink.sendall(data)
+
+
+def test_a_task_goes_out_although_its_connection_is_lost(queue: Queue) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), LosesOne) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = settings.CELERY_BROKER_URL
+        url = url.replace(f":{urlsplit(url).port}/", f":{server.server_address[1]}/")
+        try:
+            with Connection(url, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as connection:
+                tasks.send_pending_mail.apply_async(connection=connection)
+        finally:
+            server.shutdown()
+
+    assert len(LosesOne.lost) == 1  # the fault has happened
     assert [task.name for task in queue.waiting()] == ["service.accounts.tasks.send_pending_mail"]
 
 

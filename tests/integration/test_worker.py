@@ -172,7 +172,7 @@ def test_beat_measures_the_queue_too_and_what_was_measured_last_counts(tmp_path:
     with exporter(tmp_path) as url:
         # given Beat alone, and what it sends at its start
         with celery("beat", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)):
-            # three, and one more every ten minutes
+            # three, and one more each minute
             processes.wait_until(lambda: 3 <= value(url, "celery_tasks_waiting") == len(queue.waiting()))
             processes.wait_until(lambda: 0 < value(url, "celery_oldest_task_age_seconds") < 60)
 
