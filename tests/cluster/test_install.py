@@ -132,6 +132,12 @@ for host in ["127.0.0.1"] + ["::1"] * (six.exists() and "00000000000000000000000
     assert len(answers) - 1 in (4, 8)
 
 
+def test_probes_leave_no_error_in_postgres_log(release: Release) -> None:
+    log = release.kubectl("logs", f"{release.name}-postgres-0", "--container", "postgres")
+    assert "ready to accept connections" in log
+    assert [line for line in log.splitlines() if "FATAL:  role" in line] == []
+
+
 def test_every_log_line_of_the_application_is_json(release: Release) -> None:
     for component in ("web", "worker", "beat"):
         log = release.kubectl("logs", release.pod(component), "--container", component)
