@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import secrets
 import subprocess
 import threading
@@ -71,6 +72,18 @@ class Namespace:
 
     def get(self, *what: str) -> Any:
         return json.loads(self.kubectl("get", *what, "--output", "json"))
+
+    def complaints(self) -> str:
+        """Its warnings and errors, for a test that failed: the namespace is gone when its failure is read."""
+        here = ("kubectl", "--namespace", self.namespace)
+        every = ("--selector", f"app.kubernetes.io/instance={self.name}", "--all-containers", "--prefix", "--tail=-1")
+        logs = run(*here, "logs", *every, "--max-log-requests=50", "--ignore-errors", check=False).stdout.splitlines()
+        wrong = [
+            line[:500] for line in logs if re.search("(?i)error|warn|fatal", line) and '"level": "info"' not in line
+        ]
+        events = run(*here, "get", "events", "--field-selector", "type!=Normal", check=False).stdout
+        pods = run(*here, "get", "pods", check=False).stdout
+        return "\n".join([pods, events, *wrong[-60:]])
 
     def psql(self, sql: str) -> str:
         command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)

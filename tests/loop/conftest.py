@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.failure import pytest_runtest_makereport  # noqa: F401 # a hook
 from tests.loop.skaffold import Skaffold
 
 
