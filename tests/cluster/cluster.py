@@ -26,6 +26,8 @@ REGISTRY = os.environ.get("REGISTRY", "")
 TAG = os.environ.get("TAG", yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
 # The address of the cluster's ingress controller.
 INGRESS = os.environ.get("INGRESS", "127.0.0.1")
+# A mail goes out at once, or within six minutes if its task was lost: docs/decisions/0003.
+MAIL_SECONDS = 400
 T = TypeVar("T")
 
 
@@ -186,7 +188,7 @@ class Release(Namespace):
 
     def form(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.PreparedRequest:
         """What a browser would send."""
-        until(lambda: session.get(self.url + path).ok, 30, f"{path} is shown")
+        until(lambda: session.get(self.url + path).ok, 90, f"{path} is shown")
         token = session.cookies.get("csrftoken", domain=self.host) or ""
         headers = {"Referer": self.url + path, "X-CSRFToken": token}
         return session.prepare_request(requests.Request("POST", self.url + path, headers, data=data, **more))
@@ -202,6 +204,11 @@ class Release(Namespace):
         assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
         return session
 
+    def await_mail(self, address: str) -> None:
+        """Until a mail to that address is in the worker's log, which has the mails where there is no mail server."""
+        log = ("logs", self.pod("worker"), "--container", "worker")
+        until(lambda: address in self.kubectl(*log), MAIL_SECONDS, "the mail is in the worker's log")
+
     def superuser(self, password: str, name: str = "admin") -> requests.Session:
         session = self.session()
         logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})
@@ -216,7 +223,7 @@ class Release(Namespace):
 
     def await_ingress(self) -> None:
         """Until the ingress controller has seen that a pod is ready: seconds after Kubernetes has."""
-        until(lambda: self.session().get(self.url).ok, 30, "the ingress controller knows the release")
+        until(lambda: self.session().get(self.url).ok, 90, "the ingress controller knows the release")
 
     @contextmanager
     def load(self, rate: float = 10) -> Iterator[Counter[str]]:

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.people import fill_sign_up, log_in
 from tests.browser.pictures import photo
-from tests.cluster.cluster import INGRESS, Release, until
+from tests.cluster.cluster import INGRESS, Release
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +51,4 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
     page.goto("/reports/")
     expect(page.get_by_role("table", name="Day by day").get_by_role("rowheader").first).to_be_visible()
 
-    log = ("logs", release.pod("worker"), "--container", "worker")
-    # At once, or within six minutes where the network of a new pod lost the task: see decision 3.
-    until(lambda: "newcomer@example.com" in release.kubectl(*log), 400, "the welcome mail is in the worker's log")
+    release.await_mail("newcomer@example.com")

@@ -84,7 +84,7 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
     assert shop.secret("POSTGRES_PASSWORD") != password
     assert len(shop.secret("SECRET_KEY_FALLBACKS")) >= 50
     assert shop.get("deployment/shop-worker")["spec"]["replicas"] == 2
-    until(lambda: shop.knows(person), 30, "nobody is logged out")
+    until(lambda: shop.knows(person), 90, "nobody is logged out")
 
 
 def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Callable[[str], str]) -> None:
@@ -96,7 +96,7 @@ def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Call
 
     claim = shop.get("persistentvolumeclaim/data-shop-postgres-0")
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
-    until(lambda: shop.knows(person), 30, "nobody is logged out")
+    until(lambda: shop.knows(person), 90, "nobody is logged out")
     shell(uninstall)
     shell(remove)
     until(lambda: shop.get("persistentvolumeclaim,secret,all")["items"] == [], 90, "nothing is left")

@@ -39,7 +39,7 @@ def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
 
     assert release.psql("SELECT count(*) FROM auth_user") == people
     assert release.restarts("web") == restarts
-    until(lambda: release.knows(person), 30, "the profile is shown again")
+    until(lambda: release.knows(person), 90, "the profile is shown again")
 
 
 def test_lost_cache_logs_nobody_out(release: Release) -> None:
@@ -66,7 +66,7 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
     held = (
         "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'accounts_profile'::regclass"
     )
-    until(lambda: release.psql(held) == "1", 15, "the table is locked")
+    until(lambda: release.psql(held) == "1", 90, "the table is locked")
     answers: list[tuple[int, float]] = []
 
     def ask() -> None:
@@ -77,7 +77,7 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
     asker = threading.Thread(target=ask)
     asker.start()
     waiting = f"SELECT count(*) {waits}"
-    until(lambda: release.psql(waiting) == "1", 15, "the request waits for the table")
+    until(lambda: release.psql(waiting) == "1", 90, "the request waits for the table")
     grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
     started = time.monotonic()
     release.kubectl("delete", "pod", pod, "--wait=false")
@@ -132,7 +132,7 @@ def test_upload_that_still_arrives_is_answered_before_its_pod_ends(release: Rele
     try:
         assert begun.wait(30)
         release.kubectl("delete", "pod", pod, "--wait=false")
-        until(lambda: release.kubectl(*command) != "0\n", 30, "nginx takes no new request")
+        until(lambda: release.kubectl(*command) != "0\n", 90, "nginx takes no new request")
         scraped = release.status(pod, 8002, "/metrics")
     finally:
         closed.set()

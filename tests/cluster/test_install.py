@@ -7,7 +7,7 @@ import re
 import pytest
 from PIL import Image
 
-from tests.cluster.cluster import TAG, Release, run, stylesheet, until
+from tests.cluster.cluster import MAIL_SECONDS, TAG, Release, run, stylesheet, until
 
 
 def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tuple[Release, float]) -> None:
@@ -38,16 +38,12 @@ def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     # The name can't be guessed, so the log doesn't give it away.
     assert path.startswith("pictures/")
-    web, worker = release.pod("web"), release.pod("worker")
+    web = release.pod("web")
     named = '"path":"/media/pictures/…"'
-    until(lambda: named in release.kubectl("logs", web, "--container", "nginx"), 30, "nginx has logged the picture")
+    until(lambda: named in release.kubectl("logs", web, "--container", "nginx"), 90, "nginx has logged the picture")
     # Gunicorn's request log has no line of it: nginx answered.
     assert "/media/pictures/" not in release.kubectl("logs", web, "--container", "web")
-    until(
-        lambda: "ada@example.org" in release.kubectl("logs", worker, "--container", "worker"),
-        30,
-        "the welcome mail is in the worker's log",
-    )
+    release.await_mail("ada@example.org")
 
 
 def test_static_files_are_compressed_and_immutable(release: Release) -> None:
@@ -209,9 +205,9 @@ def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.Monkey
         plain = f"http://{release.host}"
         session = release.session()
         until(
-            lambda: session.get(release.url).status_code == 404, 30, "the ingress controller has forgotten the release"
+            lambda: session.get(release.url).status_code == 404, 90, "the ingress controller has forgotten the release"
         )
-        until(lambda: session.get(plain + style).status_code == 200, 30, "the Gateway knows the route")
+        until(lambda: session.get(plain + style).status_code == 200, 90, "the Gateway knows the route")
         assert session.get(plain + style).headers["Content-Type"] == "text/css"
         page = session.get(f"{plain}/accounts/login/", allow_redirects=False)
         assert (page.status_code, page.headers["Location"]) == (301, f"{release.url}/accounts/login/")
@@ -271,7 +267,7 @@ def test_servers_of_somebody_else_are_used_by_their_addresses(empty: Release) ->
     psql = ("psql", "--username", "owner", "--tuples-only", "--no-align", "--command")
     assert empty.kubectl("exec", "database", "--", *psql, "SELECT username FROM auth_user") == "guest\n"
     sent = "SELECT state FROM accounts_mail"
-    until(lambda: empty.kubectl("exec", "database", "--", *psql, sent) == "sent\n", 30, "the worker did its task")
+    until(lambda: empty.kubectl("exec", "database", "--", *psql, sent) == "sent\n", MAIL_SECONDS, "the mail went out")
     keys = empty.kubectl(
         "exec", "cache", "--", "valkey-cli", "-a", "secret", "--no-auth-warning", "-n", "3", "keys", "*"
     )

@@ -86,7 +86,7 @@ def test_upgrade_with_a_migration_loses_no_request(running: Release, good: str) 
 
     with running.load() as outcomes:
         running.install(image__tag=good)
-        until(lambda: sum(".css" in what for what in list(outcomes)) == 2, 20, "pages of both versions are seen")
+        until(lambda: sum(".css" in what for what in list(outcomes)) == 2, 90, "pages of both versions are seen")
 
     assert failures(outcomes) == {}
     assert any(what.startswith("POST") for what in outcomes)

@@ -34,7 +34,7 @@ def test_ctrl_c_leaves_nothing_but_the_volumes(skaffold: Skaffold) -> None:
 def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: Skaffold) -> None:
     skaffold.command("run")
     image, pods = skaffold.image(), skaffold.uids("pods")
-    until(lambda: skaffold.shows("/nowhere/", "</html>"), 30, "the ingress controller has seen the release")
+    until(lambda: skaffold.shows("/nowhere/", "</html>"), 90, "the ingress controller has seen the release")
     nowhere = skaffold.page("/nowhere/")
     assert "</html>" in nowhere
     assert "DEBUG = True" not in nowhere

@@ -58,7 +58,7 @@ def test_what_is_saved_is_seen_without_a_build(loop: Skaffold, what: str, path: 
 
     for number in range(1, ROUNDS + 1):
         loop.save(path, before + text.replace("NUMBER", str(number)))
-        times.append(seconds_until(partial(loop.shows, url, f"{what} {number}."), 30, f"{what} {number} on {url}"))
+        times.append(seconds_until(partial(loop.shows, url, f"{what} {number}."), 90, f"{what} {number} on {url}"))
 
     assert loop.image() == image
     loop.save(path, before)
