@@ -18,9 +18,9 @@ from celery.exceptions import Retry as TaskRetry
 from celery.worker.components import Timer
 from celery.worker.consumer import Consumer as WorkerConsumer
 from celery.worker.state import maybe_shutdown
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from kombu import Connection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import OperationalError as BrokerError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -44,10 +44,15 @@ def beat_heart() -> None:
 
 
 class TracedTask(Task):
-    """A task that knows which request caused it and when, and is measured."""
+    """A task that knows which request caused it and when, is measured, and waits for a database that is away."""
+
+    # After 5, 10 and 20 seconds: as long as a server takes that starts on another node.
+    autoretry_for = (OperationalError, InterfaceError)
+    retry_backoff = 5
+    retry_jitter = False
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Publishes the task; OperationalError when the broker has refused it twice, or hangs."""
+        """Publishes the task; kombu's OperationalError when the broker has refused it twice, or hangs."""
         options["headers"] = {
             **(options.get("headers") or {}),
             "request_id": request_id(),
@@ -56,7 +61,7 @@ class TracedTask(Task):
         started = time.monotonic()
         try:
             return super().apply_async(*args, **options)
-        except OperationalError as error:
+        except BrokerError as error:
             # That a connection is lost shows when it is used. A broker that hangs is not asked again: a person waits.
             if time.monotonic() - started > PROMPT_SECONDS:
                 raise

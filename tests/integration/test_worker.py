@@ -18,7 +18,7 @@ import structlog
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from embedded.process import Child, spawn
+from embedded.process import Child, Server, spawn
 from service.accounts.models import Mail, Profile, User
 from service.accounts.tasks import FORGOTTEN, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
@@ -124,6 +124,19 @@ def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
             with pytest.raises(TimeoutError):
                 silent.accept()
     assert state_of(user) == Mail.State.SENDING
+
+
+def test_a_task_is_tried_again_when_the_database_is_back(postgres_server: Server) -> None:
+    user = person("ada")
+    with celery("worker", "--concurrency", "1", EMAIL_URL="dummymail://") as worker:
+        assert worker.log
+        log = worker.log
+        # given a database that does not answer when the task begins
+        with processes.frozen(postgres_server.process.pid):
+            send_welcome_email.delay(user.pk)
+            processes.wait_until(lambda: "Retry in 5s" in log.read_text())
+
+        processes.wait_until(lambda: state_of(user) == Mail.State.SENT)
 
 
 def test_a_reset_behind_a_stale_look_for_forgotten_mail_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
