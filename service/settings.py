@@ -148,7 +148,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
     },
 }
-# A request waits at most two seconds for a broker that is gone, and five for one that hangs: Celery would ask that
+# A request waits at most three seconds for a broker that is gone, and five for one that hangs: Celery would ask that
 # one again, three times as long. What fails at once, TracedTask tries once more.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_WORKER_CONSUMER = "service.operations.worker:Consumer"

@@ -35,6 +35,8 @@ logger = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 5
 # An attempt to publish that fails in that time hasn't waited for a broker that hangs.
 PROMPT_SECONDS = 2
+# kube-proxy writes its rules once a second: until then a new pod is refused.
+REFUSED_SECONDS = 1
 
 
 def beat_heart() -> None:
@@ -66,6 +68,7 @@ class TracedTask(Task):
             if time.monotonic() - started > PROMPT_SECONDS:
                 raise
             logger.warning("task_published_again", task=self.name, error=type(error.__cause__).__name__)
+            time.sleep(REFUSED_SECONDS)
             return super().apply_async(*args, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

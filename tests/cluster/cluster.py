@@ -31,18 +31,33 @@ MAIL_SECONDS = 400
 T = TypeVar("T")
 
 
+class CommandError(AssertionError):
+    """A command ended with an error."""
+
+
 def run(
     *command: str, stdin: str | None = None, check: bool = True, timeout: float = 900, **more: Any
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True, timeout=timeout, **more)
     if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+        raise CommandError(f"{' '.join(command)}: exit {done.returncode}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done
 
 
 def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
-    """The condition's first true answer; AssertionError when none comes in time."""
-    return wait_until(condition, seconds, what, pause=0.2)  # a question to the cluster is dear
+    """The condition's first true answer; AssertionError when none comes in time.
+
+    A question that fails, as one may with the network, is asked again.
+    """
+
+    def ask() -> T | None:
+        try:
+            return condition()
+        except (CommandError, requests.RequestException) as error:
+            print(error)  # shown with a test that failed
+            return None
+
+    return wait_until(ask, seconds, what, pause=0.2)  # a question to the cluster is dear
 
 
 def image(tag: str, dockerfile: str, base: str | None = None) -> str:

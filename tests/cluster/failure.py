@@ -1,6 +1,7 @@
 """What is shown of a test that failed besides its traceback."""
 
 from collections.abc import Generator
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     report = yield
     if report.failed:
         fixtures: list[Any] = list(item.funcargs.values())
-        for namespace in {fixture for fixture in fixtures if isinstance(fixture, Namespace)}:
+        parts = chain.from_iterable(each if isinstance(each, tuple) else (each,) for each in fixtures)
+        for namespace in {part for part in parts if isinstance(part, Namespace)}:
             report.sections.append((f"pods of {namespace.namespace}", namespace.complaints()))
     return report

@@ -179,7 +179,11 @@ def hand_on(source: socket.socket, sink: socket.socket) -> None:
         sink.sendall(data)
 
 
-def test_a_task_goes_out_although_its_connection_is_lost(queue: Queue) -> None:
+def test_a_task_goes_out_although_its_connection_is_lost(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "service.operations.worker.PROMPT_SECONDS", 60
+    )  # a pause of the machine is no broker that hangs
+    LosesOne.lost.clear()
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), LosesOne) as server:
         threading.Thread(target=server.serve_forever).start()
         url = settings.CELERY_BROKER_URL

@@ -255,7 +255,7 @@ def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
         assert (data / "data/environment").stat().st_mode & 0o777 == 0o600
 
         with running(data, free_port()) as (second, second_out, second_err):
-            assert second.wait(20) == 1
+            assert second.wait(60) == 1
             assert second_out.read_text() == ""
             assert second_err.read_text() == (
                 f"Another run is going on {data}/data: process {process.pid}, http://127.0.0.1:{port}. Stop it first.\n"
@@ -312,7 +312,7 @@ def test_run_says_when_the_port_is_taken(data: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         with running(data, port) as (process, out, err):
-            assert process.wait(20) == 1
+            assert process.wait(60) == 1
             assert out.read_text() == ""
             assert err.read_text() == (
                 f"Port {port} of 127.0.0.1 can't be had: Address already in use. Choose another: PORT=8010 make run\n"

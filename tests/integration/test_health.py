@@ -38,7 +38,7 @@ def patient_url() -> str:
 def answer(url: str) -> tuple[int, dict[str, object], float]:
     """Status, JSON and seconds."""
     started = time.monotonic()
-    response = requests.get(url, timeout=10)
+    response = requests.get(url, timeout=60)
     return response.status_code, response.json(), time.monotonic() - started
 
 
@@ -224,9 +224,9 @@ def test_probers_at_the_same_time_cost_one_check(service: Gunicorn, postgres_ser
 
 def submit(client: requests.Session, url: str, **fields: str) -> requests.Response:
     """Fills a page's form and follows the answer."""
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(url, timeout=10).text)
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(url, timeout=60).text)
     assert token
-    return client.post(url, {"csrfmiddlewaretoken": token[1], **fields}, timeout=10)
+    return client.post(url, {"csrfmiddlewaretoken": token[1], **fields}, timeout=60)
 
 
 PASSWORD = "korrekt pferd 9"
