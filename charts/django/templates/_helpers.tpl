@@ -352,6 +352,17 @@ livenessProbe:
 {{- end }}
 {{- end }}
 
+{{/* (list command seconds): asks a bundled server whether it answers; its start may take that long. */}}
+{{- define "django.serverProbes" -}}
+{{- $command := index . 0 }}
+{{- range $probe, $rate := dict "startupProbe" (dict "periodSeconds" 1 "failureThreshold" (index . 1)) "livenessProbe" (dict "periodSeconds" 10 "failureThreshold" 5) "readinessProbe" (dict "periodSeconds" 10) }}
+{{ $probe }}:
+  exec: {command: {{ toJson $command }}}
+  timeoutSeconds: 5
+  {{- toYaml $rate | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* Waiting for a long migration is no failure of a Deployment. */}}
 {{- define "django.progressDeadline" -}}
 {{- if .Values.migrations.enabled -}}
