@@ -4,7 +4,11 @@ import atexit
 import os
 import secrets
 import shutil
+import socketserver
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from embedded import postgres, valkey
@@ -46,3 +50,14 @@ def start_postgres() -> Server:
 
 def start_valkey() -> Server:
     return valkey.start(*VALKEY, durable=False)
+
+
+@contextmanager
+def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    """A server that a test has made up; its port on 127.0.0.1."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()

@@ -48,4 +48,4 @@ def test_every_pod_is_scraped_and_totals_are_the_requests_sent(release: Release)
         session.get(f"{release.url}/accounts/sign-up/")
     until(lambda: sent() - before == 100, 60, "the hundred requests are counted, each once")
     reports = 'sum by (component) (celery_beat_tasks_total{@, task=~".*report.*"})'
-    until(lambda: ask(reports).get("beat", 0) >= 1, 90, "Beat's tasks are counted")
+    assert until(lambda: ask(reports), 90, "Beat's tasks are counted")["beat"] >= 1

@@ -180,19 +180,14 @@ def hand_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 def test_a_task_goes_out_although_its_connection_is_lost(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "service.operations.worker.PROMPT_SECONDS", 60
-    )  # a pause of the machine is no broker that hangs
+    # A pause of the machine is no broker that hangs.
+    monkeypatch.setattr("service.operations.worker.PROMPT_SECONDS", 60)
     LosesOne.lost.clear()
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), LosesOne) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = settings.CELERY_BROKER_URL
-        url = url.replace(f":{urlsplit(url).port}/", f":{server.server_address[1]}/")
-        try:
-            with Connection(url, transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS) as connection:
-                tasks.send_pending_mail.apply_async(connection=connection)
-        finally:
-            server.shutdown()
+    url, options = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    with servers.serving(LosesOne) as port:
+        url = url.replace(f":{urlsplit(url).port}/", f":{port}/")
+        with Connection(url, transport_options=options) as connection:
+            tasks.send_pending_mail.apply_async(connection=connection)
 
     assert len(LosesOne.lost) == 1  # the fault has happened
     assert [task.name for task in queue.waiting()] == ["service.accounts.tasks.send_pending_mail"]

@@ -6,7 +6,6 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -266,15 +265,15 @@ class Stranger(socketserver.BaseRequestHandler):
 
 
 def test_pages_login_and_sessions_go_on_where_a_stranger_answers_for_valkey() -> None:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as stranger, ExitStack() as stack:
-        threading.Thread(target=stranger.serve_forever).start()
-        stack.callback(stranger.shutdown)
-        port = stranger.server_address[1]
-        with gunicorn(REDIS_URL=f"redis://127.0.0.1:{port}/0") as service, requests.Session() as session:
-            join(session, service.url, "grace")
+    with (
+        servers.serving(Stranger) as port,
+        gunicorn(REDIS_URL=f"redis://127.0.0.1:{port}/0") as service,
+        requests.Session() as session,
+    ):
+        join(session, service.url, "grace")
 
-            page = session.get(f"{service.url}/accounts/profile/", timeout=10)
-            status, report, _ = answer(f"{service.health_url}/readyz")
+        page = session.get(f"{service.url}/accounts/profile/", timeout=10)
+        status, report, _ = answer(f"{service.health_url}/readyz")
 
     assert (page.status_code, page.url) == (200, f"{service.url}/accounts/profile/")
     assert (status, report["checks"]) == (200, {"database": "ok", "cache": "Warning: no answer"})

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -65,8 +66,16 @@ def events(log: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line not in FAREWELL]
 
 
+# What Beat sends at its start, and what the worker says once it is done.
+DONE = {"generate_daily_report": "daily_report_generated", "cleanup_expired_sessions": "expired_sessions_removed"}
+
+
 def said(log: Path, event: str) -> int:
     return log.read_text().count(event)
+
+
+def await_more(log: Path, event: str, than: int) -> None:
+    processes.wait_until(lambda: said(log, event) > than)
 
 
 def person(name: str) -> User:
@@ -191,6 +200,7 @@ def test_beat_measures_the_queue_too_and_what_was_measured_last_counts(tmp_path:
         # when it is gone and a worker empties the queue
         with celery("worker", "--concurrency", "1", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)):
             processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 0)
+        assert queue.waiting() == []
 
 
 def test_beat_sends_everything_at_its_start_and_the_worker_does_it_once(tmp_path: Path) -> None:
@@ -198,13 +208,17 @@ def test_beat_sends_everything_at_its_start_and_the_worker_does_it_once(tmp_path
     with celery("worker", "--concurrency", "1") as worker:
         assert worker.log
         log = worker.log
+        sent: Counter[str] = Counter()
         for _ in range(2):  # a restart of beat does no harm
-            reports, cleanups = said(log, "daily_report_generated"), said(log, "expired_sessions_removed")
-            with celery("beat", HEARTBEAT_FILE=str(heartbeat)):
-                processes.wait_until(lambda: said(log, "daily_report_generated") > reports)  # noqa: B023 # asked at once
-                processes.wait_until(lambda: said(log, "expired_sessions_removed") > cleanups)  # noqa: B023
+            with celery("beat", HEARTBEAT_FILE=str(heartbeat)) as beat:
+                assert beat.log
+                for task, event in DONE.items():
+                    await_more(log, event, sent[task])
                 processes.wait_until(heartbeat.exists)
             heartbeat.unlink()
+            # one each, and one more at the hour of the schedule
+            sent.update({task: said(beat.log, f"Sending due task {task}") for task in DONE})
+        assert {task: said(log, event) for task, event in DONE.items()} == sent
 
     made: list[Any] = [event["days"] for event in events(log) if event["event"] == "daily_report_generated"]
     assert len(made[0]) == 1
