@@ -50,7 +50,7 @@ def answers(url: str) -> bool:
 
 
 def wait_until(
-    condition: Callable[[], T | None], seconds: float = PATIENCE, what: str = "so", pause: float = 0.02
+    condition: Callable[[], T | None], what: str = "so", seconds: float = PATIENCE, pause: float = 0.02
 ) -> T:
     """The condition's first true answer; AssertionError when none comes in time."""
     deadline = time.monotonic() + seconds

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import requests
 import yaml
 
-from tests.processes import wait_until
+from tests.processes import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "django"
@@ -44,7 +44,7 @@ def run(
     return done
 
 
-def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
     """The condition's first true answer; AssertionError when none comes in time.
 
     A question that fails, as one may with the network, is asked again.
@@ -57,7 +57,7 @@ def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
             print(error)  # shown with a test that failed
             return None
 
-    return wait_until(ask, seconds, what, pause=0.2)  # a question to the cluster is dear
+    return wait_until(ask, what, seconds, pause=0.2)  # a question to the cluster is dear
 
 
 def image(tag: str, dockerfile: str, base: str | None = None) -> str:
@@ -203,7 +203,7 @@ class Release(Namespace):
 
     def form(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.PreparedRequest:
         """What a browser would send."""
-        until(lambda: session.get(self.url + path).ok, 90, f"{path} is shown")
+        until(lambda: session.get(self.url + path).ok, f"{path} is shown")
         token = session.cookies.get("csrftoken", domain=self.host) or ""
         headers = {"Referer": self.url + path, "X-CSRFToken": token}
         return session.prepare_request(requests.Request("POST", self.url + path, headers, data=data, **more))
@@ -222,7 +222,7 @@ class Release(Namespace):
     def await_mail(self, address: str) -> None:
         """Until a mail to that address is in the worker's log, which has the mails where there is no mail server."""
         log = ("logs", self.pod("worker"), "--container", "worker")
-        until(lambda: address in self.kubectl(*log), MAIL_SECONDS, "the mail is in the worker's log")
+        until(lambda: address in self.kubectl(*log), "the mail is in the worker's log", MAIL_SECONDS)
 
     def superuser(self, password: str, name: str = "admin") -> requests.Session:
         session = self.session()
@@ -238,7 +238,7 @@ class Release(Namespace):
 
     def await_ingress(self) -> None:
         """Until the ingress controller has seen that a pod is ready: seconds after Kubernetes has."""
-        until(lambda: self.session().get(self.url).ok, 90, "the ingress controller knows the release")
+        until(lambda: self.session().get(self.url).ok, "the ingress controller knows the release")
 
     @contextmanager
     def load(self, rate: float = 10) -> Iterator[Counter[str]]:

@@ -30,7 +30,7 @@ def shop(growing: str) -> Iterator[Release]:
     release = Release()
     release.install(superuser__enabled=True, postgres__storageClass=growing)
     top = ("kubectl", "--namespace", release.namespace, "top", "pods")
-    until(lambda: run(*top, check=False).returncode == 0, 120, "the metrics server has seen the pods")
+    until(lambda: run(*top, check=False).returncode == 0, "the metrics server has seen the pods", 120)
     yield release
     release.remove()
 
@@ -82,7 +82,7 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
     said = []
     for commands in blocks("docs/operate.md", "sh"):
         if '"$id"' in commands:  # the logs follow the answer
-            until(partial(are_in_both_logs, shell, commands), 90, "nginx and Django have logged the request")
+            until(partial(are_in_both_logs, shell, commands), "nginx and Django have logged the request")
         else:
             said.append(shell(commands))
 
@@ -92,7 +92,7 @@ def test_operating_loses_nobody_and_nothing(shop: Release, shell: Callable[[str]
     assert shop.secret("POSTGRES_PASSWORD") != password
     assert len(shop.secret("SECRET_KEY_FALLBACKS")) >= 50
     assert shop.get("deployment/shop-worker")["spec"]["replicas"] == 2
-    until(lambda: shop.knows(person), 90, "nobody is logged out")
+    until(lambda: shop.knows(person), "nobody is logged out")
 
 
 def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Callable[[str], str]) -> None:
@@ -104,7 +104,7 @@ def test_upgrading_keeps_the_data_until_it_is_removed(shop: Release, shell: Call
 
     claim = shop.get("persistentvolumeclaim/data-shop-postgres-0")
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
-    until(lambda: shop.knows(person), 90, "nobody is logged out")
+    until(lambda: shop.knows(person), "nobody is logged out")
     shell(uninstall)
     shell(remove)
-    until(lambda: shop.get("persistentvolumeclaim,secret,all")["items"] == [], 90, "nothing is left")
+    until(lambda: shop.get("persistentvolumeclaim,secret,all")["items"] == [], "nothing is left")

@@ -28,18 +28,18 @@ def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
     restarts = release.restarts("web")
 
     with release.without("postgres"):
-        until(lambda: release.health("/readyz") == 503, 60, "readiness is lost with the database")
+        until(lambda: release.health("/readyz") == 503, "readiness is lost with the database", 60)
         assert release.health("/livez") == 200
         until(
             lambda: person.get(release.url).status_code in (502, 503),
-            60,
             "the ingress controller sends nobody to the pod",
+            60,
         )
-    until(lambda: release.health("/readyz") == 200, 60, "readiness is back with the database")
+    until(lambda: release.health("/readyz") == 200, "readiness is back with the database", 60)
 
     assert release.psql("SELECT count(*) FROM auth_user") == people
     assert release.restarts("web") == restarts
-    until(lambda: release.knows(person), 90, "the profile is shown again")
+    until(lambda: release.knows(person), "the profile is shown again")
 
 
 def test_lost_cache_logs_nobody_out(release: Release) -> None:
@@ -66,7 +66,7 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
     held = (
         "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'accounts_profile'::regclass"
     )
-    until(lambda: release.psql(held) == "1", 90, "the table is locked")
+    until(lambda: release.psql(held) == "1", "the table is locked")
     answers: list[tuple[int, float]] = []
 
     def ask() -> None:
@@ -77,7 +77,7 @@ def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> 
     asker = threading.Thread(target=ask)
     asker.start()
     waiting = f"SELECT count(*) {waits}"
-    until(lambda: release.psql(waiting) == "1", 90, "the request waits for the table")
+    until(lambda: release.psql(waiting) == "1", "the request waits for the table")
     grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
     started = time.monotonic()
     release.kubectl("delete", "pod", pod, "--wait=false")
@@ -132,7 +132,7 @@ def test_upload_that_still_arrives_is_answered_before_its_pod_ends(release: Rele
     try:
         assert begun.wait(30)
         release.kubectl("delete", "pod", pod, "--wait=false")
-        until(lambda: release.kubectl(*command) != "0\n", 90, "nginx takes no new request")
+        until(lambda: release.kubectl(*command) != "0\n", "nginx takes no new request")
         scraped = release.status(pod, 8002, "/metrics")
     finally:
         closed.set()

@@ -40,7 +40,7 @@ def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release
     assert path.startswith("pictures/")
     web = release.pod("web")
     named = '"path":"/media/pictures/…"'
-    until(lambda: named in release.kubectl("logs", web, "--container", "nginx"), 90, "nginx has logged the picture")
+    until(lambda: named in release.kubectl("logs", web, "--container", "nginx"), "nginx has logged the picture")
     # Gunicorn's request log has no line of it: nginx answered.
     assert "/media/pictures/" not in release.kubectl("logs", web, "--container", "web")
     release.await_mail("ada@example.org")
@@ -176,8 +176,8 @@ print(reverse("accounts:password_reset_confirm", args=[uid, token]))
         lines = map(json.loads, log(name).splitlines())
         return [line["path"] for line in lines if line.get("request_id") == "reset-link"]
 
-    until(lambda: paths("nginx") == [shortened, "/media/…"], 90, "nginx has logged both")
-    until(lambda: paths("web") == [shortened], 90, "Django has logged the one that it was asked")
+    until(lambda: paths("nginx") == [shortened, "/media/…"], "nginx has logged both")
+    until(lambda: paths("web") == [shortened], "Django has logged the one that it was asked")
     for said in (log("nginx"), log("web")):
         assert token not in said
         assert "ada@example.org" not in said
@@ -208,10 +208,8 @@ def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.Monkey
         # then nginx's files and Django's answer, which is to come by https, come through it
         plain = f"http://{release.host}"
         session = release.session()
-        until(
-            lambda: session.get(release.url).status_code == 404, 90, "the ingress controller has forgotten the release"
-        )
-        until(lambda: session.get(plain + style).status_code == 200, 90, "the Gateway knows the route")
+        until(lambda: session.get(release.url).status_code == 404, "the ingress controller has forgotten the release")
+        until(lambda: session.get(plain + style).status_code == 200, "the Gateway knows the route")
         assert session.get(plain + style).headers["Content-Type"] == "text/css"
         page = session.get(f"{plain}/accounts/login/", allow_redirects=False)
         assert (page.status_code, page.headers["Location"]) == (301, f"{release.url}/accounts/login/")
@@ -271,8 +269,8 @@ def test_servers_of_somebody_else_are_used_by_their_addresses(empty: Release) ->
     psql = ("psql", "--username", "owner", "--tuples-only", "--no-align", "--command")
     assert empty.kubectl("exec", "database", "--", *psql, "SELECT username FROM auth_user") == "guest\n"
     sent = "SELECT state FROM accounts_mail"
-    until(lambda: empty.kubectl("exec", "database", "--", *psql, sent) == "sent\n", MAIL_SECONDS, "the mail went out")
+    until(lambda: empty.kubectl("exec", "database", "--", *psql, sent) == "sent\n", "the mail went out", MAIL_SECONDS)
     keys = ("exec", "cache", "--", "valkey-cli", "-a", "secret", "--no-auth-warning", "-n", "3", "keys", "*")
     kept = "django.contrib.sessions"
-    until(lambda: empty.knows(guest) and kept in empty.kubectl(*keys), 90, "the session is in the cache")
+    until(lambda: empty.knows(guest) and kept in empty.kubectl(*keys), "the session is in the cache")
     assert empty.get("statefulsets")["items"] == []

@@ -66,13 +66,13 @@ def test_autoscaler_adds_a_pod_under_load_and_nobody_notices(release: Release) -
         share = metrics[0].get("resource", {}).get("current", {}).get("averageUtilization")
         return None if share is None else int(share)
 
-    until(lambda: (share := busy()) is not None and share < 100, 300, "the autoscaler sees an idle pod")
+    until(lambda: (share := busy()) is not None and share < 100, "the autoscaler sees an idle pod", 300)
     assert len(release.pods("web")) == 1
 
     # when many come
     with release.load(rate=15) as outcomes:
         ready = ("get", "deployment", f"{release.name}-web", "--output", "jsonpath={.status.readyReplicas}")
-        until(lambda: release.kubectl(*ready) == "2", 300, "a second pod is ready")
+        until(lambda: release.kubectl(*ready) == "2", "a second pod is ready", 300)
 
     # then nobody was turned away
     assert sum(outcomes.values()) > 100

@@ -22,7 +22,7 @@ def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path
 
     assert empty.restarts("web") == 0
     session = empty.session()
-    page = until(lambda: session.get(f"{empty.url}/admin/login/"), 90, "the ingress controller knows the release")
+    page = until(lambda: session.get(f"{empty.url}/admin/login/"), "the ingress controller knows the release")
     assert session.get(empty.url + stylesheet(page.text)).headers["Content-Type"] == "text/css"
     empty.kubectl(
         "wait",

@@ -64,7 +64,7 @@ def test_worker_killed_in_the_middle_of_a_thousand_tasks_loses_none_and_doubles_
     probe.python("from service.reports.tasks import probe; [probe.delay(number) for number in range(1000)]")
     begun, done = "count(*) FROM probe_start WHERE number = 500", "count(*) FROM probe_effect WHERE number = 501"
     held = f"SELECT (SELECT {begun}), (SELECT {done})"
-    until(lambda: probe.psql(held) == "1|1", 90, "task 500 has begun and task 501 has its effect")
+    until(lambda: probe.psql(held) == "1|1", "task 500 has begun and task 501 has its effect")
     before = int(probe.psql("SELECT count(*) FROM probe_effect"))
     kill = ("exec", worker, "--container", "worker", "--", "sh", "-c", "kill -9 -1")
     run("kubectl", "--namespace", probe.namespace, *kill, check=False)
@@ -72,8 +72,8 @@ def test_worker_killed_in_the_middle_of_a_thousand_tasks_loses_none_and_doubles_
     # then those two run again, and every task has one effect
     again = "SELECT count(*) FROM probe_start WHERE number IN (500, 501)"
     effects = "SELECT count(*), count(DISTINCT number) FROM probe_effect"
-    until(lambda: probe.psql(again) == "4", 180, "the interrupted tasks are done again")
-    until(lambda: probe.psql(effects).endswith("|1000"), 60, "every task has its effect")
+    until(lambda: probe.psql(again) == "4", "the interrupted tasks are done again", 180)
+    until(lambda: probe.psql(effects).endswith("|1000"), "every task has its effect", 60)
     assert probe.psql(effects) == "1000|1000"
     assert 100 < before < 1000
     statuses = probe.get("pod", worker)["status"]["containerStatuses"]

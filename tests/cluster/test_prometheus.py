@@ -41,11 +41,11 @@ def test_every_pod_is_scraped_and_totals_are_the_requests_sent(release: Release)
 
     up = {"web": 1.0, "worker": 1.0, "beat": 1.0}
     # A pod that has ended is down.
-    until(lambda: ask("count by (component) (up{@} == 1)") == up, 120, "web, worker and beat are scraped")
+    until(lambda: ask("count by (component) (up{@} == 1)") == up, "web, worker and beat are scraped", 120)
     before = sent()
     session = release.session()
     for _ in range(100):
         session.get(f"{release.url}/accounts/sign-up/")
-    until(lambda: sent() - before == 100, 60, "the hundred requests are counted, each once")
+    until(lambda: sent() - before == 100, "the hundred requests are counted, each once", 60)
     reports = 'sum by (component) (celery_beat_tasks_total{@, task=~".*report.*"})'
-    assert until(lambda: ask(reports), 90, "Beat's tasks are counted")["beat"] >= 1
+    assert until(lambda: ask(reports), "Beat's tasks are counted")["beat"] >= 1

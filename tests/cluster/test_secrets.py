@@ -17,7 +17,7 @@ def test_upgrade_keeps_every_generated_secret(release: Release) -> None:
     release.install(web__threads=3)
 
     assert release.get("secret", f"{release.name}-secret")["data"] == before
-    until(lambda: release.knows(person), 90, "nobody is logged out")
+    until(lambda: release.knows(person), "nobody is logged out")
     release.install()
 
 
@@ -32,7 +32,7 @@ def test_changed_database_password_is_reconciled(release: Release) -> None:
 
     assert release.secret("POSTGRES_PASSWORD") == "another-password"
     assert "another-password" in release.python("import os; print(os.environ['DATABASE_URL'])")
-    until(lambda: release.knows(person), 90, "nobody is logged out")
+    until(lambda: release.knows(person), "nobody is logged out")
     assert release.restarts("web") == 0
 
 
@@ -62,7 +62,7 @@ def test_upgrade_logs_nobody_out_whatever_makes_the_secrets(empty: Release, mode
 
     assert opaque(empty) == before
     assert len(before) == 1
-    until(lambda: empty.knows(person), 90, "nobody is logged out")
+    until(lambda: empty.knows(person), "nobody is logged out")
 
 
 def test_changed_secret_of_ones_own_is_read_after_a_restart(empty: Release) -> None:
@@ -81,8 +81,8 @@ def test_changed_secret_of_ones_own_is_read_after_a_restart(empty: Release) -> N
 
     # then all are at the new ones, and the old ones open nothing
     assert changed["POSTGRES_PASSWORD"] in empty.python("import os; print(os.environ['DATABASE_URL'])")
-    until(lambda: empty.knows(person), 90, "nobody is logged out")
-    until(lambda: empty.health("/readyz") == 200, 90, "the servers let it in")
+    until(lambda: empty.knows(person), "nobody is logged out")
+    until(lambda: empty.health("/readyz") == 200, "the servers let it in")
     connect = "import psycopg2, os; psycopg2.connect(os.environ['DATABASE_URL'].replace('{}', '{}'))"
     wrong = connect.format(changed["POSTGRES_PASSWORD"], passwords["POSTGRES_PASSWORD"])
     with pytest.raises(AssertionError, match="password authentication failed"):

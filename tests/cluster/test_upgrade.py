@@ -86,7 +86,7 @@ def test_upgrade_with_a_migration_loses_no_request(running: Release, good: str) 
 
     with running.load() as outcomes:
         running.install(image__tag=good)
-        until(lambda: sum(".css" in what for what in list(outcomes)) == 2, 90, "pages of both versions are seen")
+        until(lambda: sum(".css" in what for what in list(outcomes)) == 2, "pages of both versions are seen")
 
     assert failures(outcomes) == {}
     assert any(what.startswith("POST") for what in outcomes)
@@ -100,7 +100,7 @@ def test_pods_of_either_version_have_the_files_of_both(running: Release, good: s
     upgrade.start()
     web = f"deployment/{running.name}-web"
     try:
-        until(lambda: len(running.pods("web")) == 2, 60, "the next version's pod is there")
+        until(lambda: len(running.pods("web")) == 2, "the next version's pod is there", 60)
         running.kubectl("rollout", "pause", web)
         names = [pod["metadata"]["name"] for pod in running.pods("web")]
         running.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=180s")
@@ -221,7 +221,7 @@ def test_volume_of_another_postgresql_is_refused_with_the_procedure(empty: Relea
         statuses = [pod["status"].get("initContainerStatuses", []) for pod in empty.pods("postgres")]
         return [status for found in statuses for status in found if status["restartCount"] > 0]
 
-    (guard,) = until(refused, 120, "the guard has ended and is tried again")
+    (guard,) = until(refused, "the guard has ended and is tried again", 120)
     assert guard["lastState"]["terminated"]["exitCode"] == 1
     assert empty.kubectl("logs", "shop-postgres-0", "--container", "version", "--previous") == (
         "The volume holds PostgreSQL 19 and the image is 18. Set postgres.image.tag back, pg_dump, remove the volume,"

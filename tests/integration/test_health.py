@@ -105,7 +105,7 @@ def test_readyz_is_503_within_its_limit_while_postgres_is_frozen(service: Gunico
         processes.wait_until(lambda: probes_answer_in_time(service.url))
         during = processes.threads(worker)
 
-    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200, 5)
+    processes.wait_until(lambda: answer(f"{service.url}/readyz")[0] == 200, seconds=5)
     # the pools' threads are made as they are needed: 2 for requests, 4 for health, 2 for checks, and the main one
     assert during <= max(before, 2 + 4 + 2 + 1)
 

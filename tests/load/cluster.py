@@ -80,7 +80,7 @@ def first_answer() -> None:
         "docker", "run", "--detach", "--rm", "--read-only", "--network", "host", *options, SERVICE
     ).stdout.strip()
     try:
-        until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), 30, "the image answers")
+        until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), "the image answers", 30)
     finally:
         run("docker", "kill", name)
 
@@ -111,7 +111,7 @@ def memory(release: Release, when: str) -> None:
         times = {pod["metadata"]["name"]: datetime.fromisoformat(pod["timestamp"]) for pod in pods}
         return all(since < times.get(release.pod(component), since) for component in COMPONENTS)
 
-    until(seen, 90, "the metrics server has seen the pods anew")
+    until(seen, "the metrics server has seen the pods anew")
     print(f"memory {when}:\n{release.kubectl('top', 'pod', '--containers', '--no-headers')}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import requests
 
 from tests.cluster.cluster import INGRESS, REGISTRY, ROOT, Namespace, run, until
+from tests.processes import PATIENCE
 
 HOST = "shop.localhost"
 
@@ -67,7 +68,7 @@ class Skaffold(Namespace):
             assert self.process.poll() is None, self.log()[-3000:]
             return self.rests() > after
 
-        until(rested, 900, "Skaffold waits for changes")
+        until(rested, "Skaffold waits for changes", 900)
 
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code. What hasn't ended after two minutes is killed, and that is an error."""
@@ -122,7 +123,7 @@ class Skaffold(Namespace):
         )
 
 
-def seconds_until(condition: Callable[[], bool], limit: float, what: str) -> float:
+def seconds_until(condition: Callable[[], bool], what: str, limit: float = PATIENCE) -> float:
     started = time.monotonic()
-    until(condition, limit, what)
+    until(condition, what, limit)
     return time.monotonic() - started

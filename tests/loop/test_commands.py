@@ -28,13 +28,13 @@ def test_ctrl_c_leaves_nothing_but_the_volumes(skaffold: Skaffold) -> None:
     code = skaffold.interrupt()
 
     assert code == 0
-    until(lambda: everything(skaffold) == VOLUMES, 180, "only the volumes are left")
+    until(lambda: everything(skaffold) == VOLUMES, "only the volumes are left", 180)
 
 
 def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: Skaffold) -> None:
     skaffold.command("run")
     image, pods = skaffold.image(), skaffold.uids("pods")
-    until(lambda: skaffold.shows("/nowhere/", "</html>"), 90, "the ingress controller has seen the release")
+    until(lambda: skaffold.shows("/nowhere/", "</html>"), "the ingress controller has seen the release")
     nowhere = skaffold.page("/nowhere/")
     assert "</html>" in nowhere
     assert "DEBUG = True" not in nowhere
@@ -45,7 +45,7 @@ def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: 
     assert skaffold.uids("pods") == pods
     assert skaffold.shows("/accounts/login/", "</html>")
     skaffold.command("delete")
-    until(lambda: everything(skaffold) == VOLUMES, 180, "only the volumes are left")
+    until(lambda: everything(skaffold) == VOLUMES, "only the volumes are left", 180)
 
 
 def test_production_is_rendered_the_same_twice(skaffold: Skaffold, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_debugger_stops_a_web_pod_where_the_editor_says(skaffold: Skaffold) ->
     skaffold.start("--profile", "debug")
     urls = skaffold.read("service/urls.py") + BREAK
     skaffold.save("service/urls.py", urls)
-    until(lambda: skaffold.page("/stop/") == "went on", 90, "the new view")
+    until(lambda: skaffold.page("/stop/") == "went on", "the new view")
     line = urls.splitlines().index('    return HttpResponse("went on")') + 1
     answers: list[str] = []
     # As the head of k8s/skaffold/debug.yaml tells an editor.

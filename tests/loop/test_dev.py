@@ -58,7 +58,7 @@ def test_what_is_saved_is_seen_without_a_build(loop: Skaffold, what: str, path: 
 
     for number in range(1, ROUNDS + 1):
         loop.save(path, before + text.replace("NUMBER", str(number)))
-        times.append(seconds_until(partial(loop.shows, url, f"{what} {number}."), 90, f"{what} {number} on {url}"))
+        times.append(seconds_until(partial(loop.shows, url, f"{what} {number}."), f"{what} {number} on {url}"))
 
     assert loop.image() == image
     loop.save(path, before)
@@ -81,7 +81,7 @@ def test_a_saved_migration_is_run_by_a_new_job(loop: Skaffold) -> None:
 
         text = MIGRATION.replace("PREVIOUS", previous).replace("NUMBER", str(number))
         loop.save(f"service/reports/migrations/{name}.py", text)
-        times.append(seconds_until(partial(loop.has_table, f"stamp_{number}"), 300, f"table stamp_{number}"))
+        times.append(seconds_until(partial(loop.has_table, f"stamp_{number}"), f"table stamp_{number}", 300))
 
         loop.await_rest(rests)
         (ran,) = loop.uids("jobs", "--selector=app.kubernetes.io/component=migrate")
@@ -107,12 +107,12 @@ def test_a_syntax_error_that_is_mended_does_not_end_the_loop(loop: Skaffold) -> 
             for name in ("web", "worker", "beat")
         )
 
-    until(broken, 90, "web, worker and beat say SyntaxError")
+    until(broken, "web, worker and beat say SyntaxError")
     assert "Mainstay" not in loop.page("/accounts/login/")
     former = starts(loop)
     loop.save("service/celery.py", before + "# mended\n")
-    until(lambda: "</html>" in loop.page("/accounts/login/"), 90, "the page is back")
-    until(lambda: all(map(operator.gt, starts(loop), former)), 90, "the worker and Beat are back")
+    until(lambda: "</html>" in loop.page("/accounts/login/"), "the page is back")
+    until(lambda: all(map(operator.gt, starts(loop), former)), "the worker and Beat are back")
     pods = json.loads(loop.kubectl("get", "pods", "--output=json"))["items"]
     restarts = {status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]}
     assert restarts == {0}
@@ -128,7 +128,7 @@ def test_a_changed_dependency_is_a_new_image(loop: Skaffold) -> None:
 
     loop.await_rest(rests)
     assert loop.image() != image
-    until(lambda: loop.shows("/accounts/login/", "</html>"), 90, "the page is back")
+    until(lambda: loop.shows("/accounts/login/", "</html>"), "the page is back")
 
 
 def test_commands_of_the_readme_run_in_the_web_pod(loop: Skaffold) -> None:
