@@ -16,7 +16,7 @@ help: ## List the targets
 	@touch $@
 
 run: .venv/.installed ## Run the whole service: PORT=8000 make run
-	@$(BIN)/python -m embedded.run
+	@$(BIN)/python -m devserver.run
 
 test: check coverage browser ## All that needs no Helm and no cluster: gates, unit, integration and browser tests, coverage
 
@@ -30,13 +30,13 @@ types: .venv/.installed ## mypy, strict
 	$(BIN)/mypy
 
 migrations: .venv/.installed ## Migrations that are missing, and those that an old pod could not live with
-	$(BIN)/python -m tests.migrations
+	$(BIN)/python -m bin.migrations
 
 # The release's own source, checked by Go's checksum database; the package on PyPI downloads a binary.
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 workflows: .venv/.installed ## GitHub's workflows and the shell scripts: zizmor, shellcheck, actionlint where Go is installed
 	$(BIN)/zizmor --quiet --offline --strict-collection --pedantic .github
-	! test -x $(BIN)/shellcheck || $(BIN)/shellcheck k8s/kind k8s/skaffold/render .ci/run
+	! test -x $(BIN)/shellcheck || $(BIN)/shellcheck bin/kind bin/render .ci/run
 	! command -v go > /dev/null || PATH="$(CURDIR)/$(BIN):$$PATH" go run $(ACTIONLINT)
 
 unit: .venv/.installed ## Unit tests
@@ -57,7 +57,7 @@ coverage: bundle ## Unit and integration tests; fails under 95 % of service/ by 
 	$(BIN)/coverage report
 
 test-chart: .venv/.installed ## The chart as Helm renders it, and its generated README and schema
-	$(BIN)/python charts/generate.py --check
+	$(BIN)/python bin/chart_docs.py --check
 	$(BIN)/python -m pytest tests/chart
 
 export REGISTRY
@@ -69,7 +69,7 @@ image: ## Build the image and push it: REGISTRY=… make image
 	docker push --quiet $(REGISTRY)/service:$(TAG)
 
 kind: ## A Kubernetes on this machine, with all that test-cluster needs; then REGISTRY=localhost:5001
-	@k8s/kind
+	@bin/kind
 
 test-cluster: image .venv/.installed ## The chart on the cluster of the current kube context: REGISTRY=… make test-cluster
 	$(BIN)/python -m pytest tests/cluster
@@ -82,10 +82,10 @@ audit: .venv/.installed ## Known vulnerabilities in the lock
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement .venv/requirements.txt
 
 bench: bundle ## Seconds from `make run` to the first answer
-	$(BIN)/python -m tests.load.start
+	$(BIN)/python -m tests.bench.start
 
 bench-cluster: image ## Install, upgrade and render times, requests a second, p99 and memory on the cluster: REGISTRY=…
-	$(BIN)/python -m tests.load.cluster
+	$(BIN)/python -m tests.bench.cluster
 
 bench-loop: .venv/.installed ## Seconds from save to seen, 20 times for each kind of file: REGISTRY=…
 	ROUNDS=20 $(BIN)/python -m pytest tests/loop/test_dev.py --capture=no -k 'without_a_build or migration'
@@ -99,4 +99,4 @@ load: .venv/.installed ## Load on a running service: USERS=20 TIME=60s make load
 
 .PHONY: bundle
 bundle: .venv/.installed ## The front end: esbuild's bundle and the collected static files
-	@$(BIN)/python -m embedded.bundle
+	@$(BIN)/python -m devserver.bundle

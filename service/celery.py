@@ -6,8 +6,7 @@ import warnings
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-
-from service.operations import multiprocess
+from mainstay.metrics import slots
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 
@@ -15,9 +14,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 warnings.simplefilter("ignore", SecurityWarning)
 
 # Before anything makes a metric. The two that serve measure; `celery inspect`, typed by a person, does not.
-multiprocess.share(next((role for role in ("worker", "beat") if role in sys.argv[1:]), None))
+slots.share(next((role for role in ("worker", "beat") if role in sys.argv[1:]), None))
 
-from service.operations.worker import Heartbeat, TracedTask  # noqa: E402
+from mainstay.celery import Heartbeat, TracedTask  # noqa: E402
 
 app = Celery("service", task_cls=TracedTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")

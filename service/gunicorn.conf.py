@@ -4,20 +4,21 @@ import os
 from pathlib import Path
 from socket import has_dualstack_ipv6
 
-from service import environment
-from service.operations import multiprocess
+from mainstay.metrics import slots
 
-multiprocess.share("web")  # before anything makes a metric
+from mainstay import environment
 
-from service.operations.cpus import available_cpus  # noqa: E402
-from service.operations.logging import configure_logging  # noqa: E402
-from service.operations.server import child_exit, post_fork, pre_fork  # noqa: E402, F401 # hooks
+slots.share("web")  # before anything makes a metric
+
+from mainstay.cpus import available_cpus  # noqa: E402
+from mainstay.gunicorn import child_exit, post_fork, pre_fork  # noqa: E402, F401 # hooks
+from mainstay.logging import configure_logging  # noqa: E402
 
 bind = [environment.text("GUNICORN_BIND", default="127.0.0.1:8000")]
 if health_bind := environment.text("GUNICORN_HEALTH_BIND", default=""):
     # Without a host it is every address, of IPv6 too where there is any.
     bind.append(f"[::]{health_bind}" if health_bind.startswith(":") and has_dualstack_ipv6() else health_bind)
-worker_class = "service.operations.server.Worker"
+worker_class = "mainstay.gunicorn.Worker"
 workers = environment.integer("WEB_CONCURRENCY", default=available_cpus(), minimum=1)
 threads = environment.integer("GUNICORN_THREADS", default=4, minimum=1)
 timeout = environment.integer("GUNICORN_TIMEOUT", default=30, minimum=1)

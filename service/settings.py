@@ -7,11 +7,11 @@ from typing import Any
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from mainstay.logging import configure_logging
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service import environment
-from service.operations.logging import configure_logging
+from mainstay import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -33,7 +33,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 INSTALLED_APPS = [
-    "service.operations",  # first, so that its `migrate` is the one
+    "mainstay",  # first, so that its `migrate` is the one
     "service.accounts",
     "service.reports",
     "django.contrib.admin",
@@ -46,19 +46,19 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "service.operations.middleware.refuse_unknown_methods",
+    "mainstay.middleware.refuse_unknown_methods",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "service.operations.middleware.request_context",
+    "mainstay.middleware.request_context",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "service.operations.middleware.limit_body",
-    "service.operations.middleware.refuse_nul",
+    "mainstay.middleware.limit_body",
+    "mainstay.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "service.operations.middleware.htmx_redirects",
+    "mainstay.middleware.htmx_redirects",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -114,7 +114,7 @@ CACHES = {
         "OPTIONS": {
             # Without a cache the service is slower, not down.
             "IGNORE_EXCEPTIONS": True,
-            "REDIS_CLIENT_CLASS": "service.operations.cache.Client",
+            "REDIS_CLIENT_CLASS": "mainstay.cache.Client",
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 0.5,
             "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
@@ -151,8 +151,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # A request waits at most three seconds for a broker that is gone, and five for one that hangs: Celery would ask that
 # one again, three times as long. What fails at once, TracedTask tries once more.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
-CELERY_WORKER_CONSUMER = "service.operations.worker:Consumer"
-CELERY_BEAT_SCHEDULER = "service.operations.worker:Scheduler"
+CELERY_WORKER_CONSUMER = "mainstay.celery:Consumer"
+CELERY_BEAT_SCHEDULER = "mainstay.celery:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "cleanup_expired_sessions": {
         "task": "service.reports.tasks.cleanup_expired_sessions",

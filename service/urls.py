@@ -3,8 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
-
-from service.operations.media import serve_media
+from mainstay.media import serve_media
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="home.html"), name="home"),

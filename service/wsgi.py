@@ -4,9 +4,8 @@ import os
 
 from django.core.management import BaseCommand
 from django.core.wsgi import get_wsgi_application
-
-from service.operations.health import with_health
-from service.operations.middleware import with_whole_body
+from mainstay.health import with_health
+from mainstay.middleware import with_whole_body
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded.process import Server
-from tests import servers
+from devserver.process import Server
+from tests.support import servers
 
 # The folders of the tests that wait for a cluster, and the seconds that each may take.
 ON_A_CLUSTER, SECONDS = ("cluster", "loop"), 1800

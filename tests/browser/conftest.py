@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Response
 
-from tests.browser.people import MAKE_PEOPLE, PEOPLE, READER, STAFF, log_in
-from tests.browser.run import ROOT, Service, clean_environment
-from tests.ports import free_port
-from tests.processes import answers, wait_until
+from tests.support import ROOT
+from tests.support.devserver import Service, clean_environment
+from tests.support.people import MAKE_PEOPLE, PEOPLE, READER, STAFF, log_in
+from tests.support.ports import free_port
+from tests.support.processes import answers, wait_until
 
 SHELL = ("shell", "--verbosity=0", "--command")
 CLEAR_REPORTS = """
@@ -49,7 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("run")
     port = free_port()
     run = Service(url=f"http://127.0.0.1:{port}", data=folder / "data", output=folder / "output")
-    command = [sys.executable, "-m", "embedded.run", "--port", str(port), "--data", str(run.data)]
+    command = [sys.executable, "-m", "devserver.run", "--port", str(port), "--data", str(run.data)]
     with run.output.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.browser.conftest import Troubles
-from tests.browser.people import PASSWORD, fill_sign_up, log_in
-from tests.browser.pictures import drawing_named_png, large_photo, photo
-from tests.browser.run import Service
+from tests.support.devserver import Service
+from tests.support.people import PASSWORD, fill_sign_up, log_in
+from tests.support.pictures import drawing_named_png, large_photo, photo
 
 SAVED = "Your profile is saved."
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.people import PEOPLE, READER, STAFF
+from tests.support.people import PEOPLE, READER, STAFF
 
 pytestmark = pytest.mark.usefixtures("as_staff")
 

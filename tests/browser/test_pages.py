@@ -8,9 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Troubles
-from tests.browser.people import PICTURED, fill_sign_up
-from tests.browser.pictures import drawing_named_png, photo
-from tests.browser.run import ROOT, Service
+from tests.support import ROOT
+from tests.support.devserver import Service
+from tests.support.people import PICTURED, fill_sign_up
+from tests.support.pictures import drawing_named_png, photo
 
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.people import DAY, LOGINS, PEOPLE
-from tests.browser.run import Service
+from tests.support.devserver import Service
+from tests.support.people import DAY, LOGINS, PEOPLE
 
 pytestmark = pytest.mark.usefixtures("no_reports")
 

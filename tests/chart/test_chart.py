@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.render import BASE, CHART, attempt, flags, helm, objects, refusal, text
+from tests.support import ROOT
+from tests.support.render import BASE, CHART, attempt, flags, helm, objects, refusal, text
 
 POSTGRES: list[dict[str, Any]] = [
     {"postgres.mode": "bundled"},
@@ -539,7 +540,7 @@ def test_own_environment_reaches_every_container_of_the_application() -> None:
     assert {"name": "certificates", "configMap": {"name": "ca"}} in rendered["shop-worker"]["volumes"]
 
 
-@pytest.mark.parametrize("sample", sorted((CHART.parents[1] / "k8s").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("sample", sorted((ROOT / "k8s" / "values").glob("*.yaml")), ids=lambda path: path.stem)
 def test_sample_values_render_and_are_linted(sample: Path) -> None:
     seed = [f"--set={key}={BASE[key]}" for key in ("secrets.mode", "secrets.seed")] if sample.stem == "local" else []
     for command in (("template", "shop"), ("lint", "--strict")):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.chart.render import CHART
-
-ROOT = CHART.parents[1]
+from tests.support import ROOT
+from tests.support.render import CHART
 
 
 def test_workflow_tests_the_oldest_kubernetes_and_pythons_that_are_promised() -> None:
@@ -38,4 +37,4 @@ def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
     subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=True)
 
     # then its README says so, too
-    subprocess.run([sys.executable, "charts/generate.py", "--check"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "bin/chart_docs.py", "--check"], cwd=tmp_path, check=True)

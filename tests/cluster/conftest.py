@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import INGRESS, Release
-from tests.cluster.failure import pytest_runtest_makereport  # noqa: F401 # a hook
+from tests.support.cluster import INGRESS, Release
+from tests.support.failure import pytest_runtest_makereport  # noqa: F401 # a hook
 
 
 @pytest.fixture(scope="session", autouse=True)

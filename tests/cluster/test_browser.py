@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.people import fill_sign_up, log_in
-from tests.browser.pictures import photo
-from tests.cluster.cluster import INGRESS, Release
+from tests.support.cluster import INGRESS, Release
+from tests.support.people import fill_sign_up, log_in
+from tests.support.pictures import photo
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tests.browser.pictures import photo
-from tests.cluster.cluster import Release, until
+from tests.support.cluster import Release, until
+from tests.support.pictures import photo
 
 
 def test_restarted_web_pod_runs_no_migration(release: Release) -> None:

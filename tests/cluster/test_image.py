@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cluster.cluster import REGISTRY, TAG, run
+from tests.support.cluster import REGISTRY, TAG, run
 
 IMAGE = f"{REGISTRY}/service:{TAG}"
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from PIL import Image
 
-from tests.cluster.cluster import MAIL_SECONDS, TAG, Release, run, stylesheet, until
+from tests.support.cluster import MAIL_SECONDS, TAG, Release, run, stylesheet, until
 
 
 def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tuple[Release, float]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.cluster.cluster import Release, failures, until
+from tests.support.cluster import Release, failures, until
 
 
 def p99(release: Release, slow: Sequence[socket.socket] = (), requests: int = 150, rate: float = 15) -> float:

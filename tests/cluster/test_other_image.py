@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from tests.cluster.cluster import REGISTRY, Release, run, stylesheet, until
-from tests.documents import blocks
+from tests.support.cluster import REGISTRY, Release, run, stylesheet, until
+from tests.support.documents import blocks
 
 
 def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.cluster.cluster import CHART, Release, image, run, until
+from tests.support.cluster import CHART, Release, image, run, until
 
 TASK = """
 

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.cluster.cluster import ROOT, Release, run, until
+from tests.support import ROOT
+from tests.support.cluster import Release, run, until
 
 MANIFESTS = str(ROOT / "k8s" / "cluster" / "prometheus.yaml")
 

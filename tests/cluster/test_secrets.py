@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import Release, until
+from tests.support.cluster import Release, until
 
 
 def test_upgrade_keeps_every_generated_secret(release: Release) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import CHART, ROOT, TAG, Release, failures, image, run, until
+from tests.support import ROOT
+from tests.support.cluster import CHART, TAG, Release, failures, image, run, until
 
 LAST = max((ROOT / "service" / "accounts" / "migrations").glob("0*.py")).stem
 

@@ -11,8 +11,8 @@ from django.core.cache import cache, caches
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from embedded.process import Server
-from tests.tasks import Queue
+from devserver.process import Server
+from tests.support.tasks import Queue
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,11 +26,11 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from zeal import zeal_ignore
 
-from embedded.process import Server
+from devserver.process import Server
 from service.accounts import forms, tasks
 from service.accounts.models import Login, Mail, Profile, User
-from tests import processes, servers
-from tests.tasks import Queue
+from tests.support import processes, servers
+from tests.support.tasks import Queue
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
 
@@ -181,7 +181,7 @@ def hand_on(source: socket.socket, sink: socket.socket) -> None:
 
 def test_a_task_goes_out_although_its_connection_is_lost(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     # A pause of the machine is no broker that hangs.
-    monkeypatch.setattr("service.operations.worker.PROMPT_SECONDS", 60)
+    monkeypatch.setattr("mainstay.celery.PROMPT_SECONDS", 60)
     LosesOne.lost.clear()
     url, options = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS
     with servers.serving(LosesOne) as port:

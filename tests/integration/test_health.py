@@ -14,11 +14,11 @@ import psycopg2
 import pytest
 import requests
 
-from embedded import valkey
-from embedded.process import Server
-from tests import commands, processes, servers
-from tests.gunicorn import Gunicorn, database_url, gunicorn
-from tests.ports import free_port
+from devserver import valkey
+from devserver.process import Server
+from tests.support import commands, processes, servers
+from tests.support.gunicorn import Gunicorn, database_url, gunicorn
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -19,8 +19,8 @@ from pytest_django import Settings
 
 from service.accounts import tasks
 from service.accounts.models import Mail, User
-from tests.ports import free_port
-from tests.tasks import Message, Queue
+from tests.support.ports import free_port
+from tests.support.tasks import Message, Queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

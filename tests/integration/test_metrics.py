@@ -19,11 +19,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from embedded.process import Child, spawn
-from tests import commands, processes
-from tests.commands import ROOT
-from tests.gunicorn import Gunicorn, gunicorn
-from tests.ports import free_port
+from devserver.process import Child, spawn
+from tests.support import ROOT, commands, processes
+from tests.support.gunicorn import Gunicorn, gunicorn
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +43,7 @@ def exporter(folder: Path) -> Iterator[str]:
         "METRICS_HOST": "127.0.0.1",
     }
     child = Child(
-        name="Exporter", process=spawn([sys.executable, "-m", "service.operations.exporter"], cwd=ROOT, env=environment)
+        name="Exporter", process=spawn([sys.executable, "-m", "mainstay.metrics.exporter"], cwd=ROOT, env=environment)
     )
     url = f"http://127.0.0.1:{port}/metrics"
     try:
@@ -260,7 +259,7 @@ def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
 )
 def test_an_exporter_half_configured_names_the_variable(environment: dict[str, str], message: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "service.operations.exporter"],
+        [sys.executable, "-m", "mainstay.metrics.exporter"],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from mainstay.management.commands.migrate import LOCK
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 # its class
 
-from embedded.process import Server
-from service.operations.management.commands.migrate import LOCK
-from tests import commands, processes, servers
+from devserver.process import Server
+from tests.support import commands, processes, servers
 
 BASE = servers.ENVIRONMENT["DATABASE_URL"].rpartition("/")[0]
 

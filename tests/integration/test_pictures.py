@@ -22,8 +22,8 @@ from pytest_django import Settings
 from service.accounts import forms
 from service.accounts.models import Profile, User
 from service.accounts.pictures import NOT_A_PICTURE
-from tests import processes
-from tests.gunicorn import gunicorn
+from tests.support import processes
+from tests.support.gunicorn import gunicorn
 from tests.unit.test_pictures import encode, png_of
 
 # Committed for real: the former picture goes when the new one is certain.

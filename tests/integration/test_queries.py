@@ -14,7 +14,7 @@ from zeal import NPlusOneError
 from service.accounts.models import Profile, User
 from service.reports import daily
 from service.reports.models import DailyReport
-from tests.tasks import Queue
+from tests.support.tasks import Queue
 from tests.unit.test_pictures import encode
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue"), pytest.mark.urls(__name__)]

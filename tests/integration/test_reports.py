@@ -20,7 +20,7 @@ from pytest_django import Settings
 from service.accounts.models import Login, Mail, User
 from service.reports import daily, tasks
 from service.reports.models import DailyReport, SessionCleanup
-from tests.tasks import Queue
+from tests.support.tasks import Queue
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue")]
 

@@ -26,8 +26,8 @@ from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from service.accounts.models import Profile, User
-from tests.gunicorn import Gunicorn, gunicorn
-from tests.processes import wait_until
+from tests.support.gunicorn import Gunicorn, gunicorn
+from tests.support.processes import wait_until
 from tests.unit.test_pictures import encode
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue"), pytest.mark.urls(__name__)]

@@ -16,20 +16,19 @@ from typing import Any
 import pytest
 import structlog
 from django.utils import timezone
+from mainstay.celery import measure_queue
 from prometheus_client import REGISTRY
 
-from embedded.process import Child, Server, spawn
+from devserver.process import Child, Server, spawn
 from service.accounts.models import Mail, Profile, User
 from service.accounts.tasks import FORGOTTEN, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
-from service.operations.worker import measure_queue
 from service.reports.models import DailyReport
-from tests import processes
-from tests.commands import ROOT
-from tests.gunicorn import database_url
 from tests.integration.test_metrics import exporter, value
-from tests.servers import DATA, ENVIRONMENT
-from tests.tasks import Queue
+from tests.support import ROOT, processes
+from tests.support.gunicorn import database_url
+from tests.support.servers import DATA, ENVIRONMENT
+from tests.support.tasks import Queue
 
 FAREWELL = ("", "worker: Warm shutdown (MainProcess)")
 

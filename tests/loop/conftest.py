@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.failure import pytest_runtest_makereport  # noqa: F401 # a hook
-from tests.loop.skaffold import Skaffold
+from tests.support.failure import pytest_runtest_makereport  # noqa: F401 # a hook
+from tests.support.skaffold import Skaffold
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from tests.cluster.cluster import run, until
-from tests.loop.debugger import stopped_at
-from tests.loop.skaffold import Skaffold
+from tests.support.cluster import run, until
+from tests.support.debugger import stopped_at
+from tests.support.skaffold import Skaffold
 
 # What Kubernetes itself puts into a namespace, or keeps for a while.
 NOT_OURS = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
@@ -76,7 +76,7 @@ def test_a_debugger_stops_a_web_pod_where_the_editor_says(skaffold: Skaffold) ->
     until(lambda: skaffold.page("/stop/") == "went on", "the new view")
     line = urls.splitlines().index('    return HttpResponse("went on")') + 1
     answers: list[str] = []
-    # As the head of k8s/skaffold/debug.yaml tells an editor.
+    # As the head of k8s/values/debug.yaml tells an editor.
     mapping = {"localRoot": str(skaffold.folder), "remoteRoot": "/app"}
     path = str(skaffold.folder / "service" / "urls.py")
 

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from tests.cluster.cluster import run, until
-from tests.documents import blocks
-from tests.loop.skaffold import Skaffold, seconds_until
+from tests.support.cluster import run, until
+from tests.support.documents import blocks
+from tests.support.skaffold import Skaffold, seconds_until
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 # Seconds, of the median: whatever else the machine does just then may delay one save in twenty.

@@ -1,33 +1,36 @@
-"""Who may know whom."""
+"""Which part may import which."""
 
 import ast
 from pathlib import Path
 
-SERVICE = Path(__file__).resolve().parents[2] / "service"
+from tests.support import ROOT
+
+PACKAGE = ROOT / "mainstay/src/mainstay"
 
 
-def imports_of(file: Path) -> set[str]:
-    tree = ast.parse(file.read_text())
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+def imports_of(*files: Path) -> set[str]:
+    trees = [ast.parse(file.read_text()) for file in files]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
-def test_operations_knows_nothing_of_the_apps() -> None:
-    known = {name for file in (SERVICE / "operations").rglob("*.py") for name in imports_of(file)}
+def test_the_package_does_not_import_the_project() -> None:
+    known = imports_of(*PACKAGE.rglob("*.py"))
 
-    assert "service.operations" in known
-    assert not [name for name in known if name.startswith(("service.accounts", "service.reports", "service.settings"))]
+    assert "mainstay.metrics" in known
+    assert not [name for name in known if name.partition(".")[0] in ("service", "devserver", "tests")]
 
 
-def test_accounts_knows_nothing_of_reports() -> None:
-    known = {name for file in (SERVICE / "accounts").rglob("*.py") for name in imports_of(file)}
+def test_accounts_does_not_import_reports() -> None:
+    known = imports_of(*(ROOT / "service/accounts").rglob("*.py"))
 
     assert "service.accounts.models" in known
     assert not [name for name in known if name.startswith("service.reports")]
 
 
-def test_the_exporter_knows_prometheus_client_and_nothing_else() -> None:
-    known = imports_of(SERVICE / "operations/exporter.py")
+def test_the_exporter_imports_prometheus_client_alone() -> None:
+    known = imports_of(PACKAGE / "metrics/exporter.py")
 
     assert known == {"os", "pathlib", "signal", "socket", "prometheus_client", "prometheus_client.multiprocess"}
-    assert [(SERVICE / name).read_text() for name in ("__init__.py", "operations/__init__.py")] == ["", ""]
+    assert (PACKAGE / "__init__.py").read_text() == ""

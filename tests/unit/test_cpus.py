@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-from service.operations.cpus import available_cpus
+from mainstay.cpus import available_cpus
 
 MACHINE = 8
 

@@ -4,15 +4,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from service import environment
-from tests import commands, servers
-
-ROOT = Path(__file__).resolve().parents[2]
+from mainstay import environment
+from tests.support import ROOT, commands, servers
 
 
 @pytest.mark.parametrize(
@@ -119,7 +116,7 @@ def test_production_settings_are_clean_at_warning() -> None:
 
 
 def test_every_variable_that_the_code_reads_stands_in_the_example() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
+    code = "".join(path.read_text() for part in ("service", "mainstay") for path in (ROOT / part).rglob("*.py"))
     read = set(re.findall(r'(?:environment\.\w+|_one_of|environ\.get)\(\s*"([A-Z0-9_]+)"', code))
 
     example = set(re.findall(r"^#? ?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
+
 CLUSTER = ROOT / "k8s" / "cluster"
 
 # The programs that the script calls, as far as it can tell: what exists is a file in $STATE, each call a line of calls.

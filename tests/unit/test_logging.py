@@ -5,8 +5,7 @@ import logging
 import logging.config
 
 import pytest
-
-from service.operations.logging import configure_logging, cut
+from mainstay.logging import configure_logging, cut
 
 TOKEN = "d2q8x1-0b2f4a6c8e0d1f3a5b7c9d0e2f4a6b8c"
 

@@ -15,15 +15,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from service.accounts import pictures
-from tests import processes
+from tests.support import ROOT, processes
 
-ROOT = Path(__file__).resolve().parents[2]
 # The kB that a picture takes beside what the process has.
 MEASURE = """
 import re, sys
 from pathlib import Path
 from django.core.files.uploadedfile import SimpleUploadedFile
 from service.accounts.pictures import reencode
+from tests.support import ROOT
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 upload = SimpleUploadedFile("picture", Path(sys.argv[1]).read_bytes())

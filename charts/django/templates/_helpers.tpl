@@ -465,7 +465,7 @@ each pod that is there already may still end its work beside each new one. */}}
   {{- fail "gateway.enabled without a Gateway: set gateway.parents, such as --set gateway.parents.public.namespace=gateways." }}
 {{- end }}
 {{- if and (eq .Values.postgres.mode "cnpg") .Values.postgres.cnpg.backupSchedule (not .Values.postgres.cnpg.backupPlugin) }}
-  {{- fail "postgres.cnpg.backupSchedule has no way to back up: set postgres.cnpg.backupPlugin, as k8s/production.yaml does, or empty the schedule." }}
+  {{- fail "postgres.cnpg.backupSchedule has no way to back up: set postgres.cnpg.backupPlugin, as k8s/values/production.yaml does, or empty the schedule." }}
 {{- end }}
 {{- if or (eq .Values.postgres.mode "bundled") (and (eq .Values.postgres.mode "cnpg") (not .Values.postgres.cnpg.poolers)) }}
   {{- $need := include "django.connections" . | int }}
