@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart image kind test-cluster test-loop audit bench bench-cluster bench-loop load
+.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart image kind test-cluster test-loop audit bench bench-overhead bench-cluster bench-loop load
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ audit: .venv/.installed ## Known vulnerabilities in the lock
 
 bench: bundle ## Seconds from `make run` to the first answer
 	$(BIN)/python -m tests.bench.start
+
+bench-overhead: bundle ## CPU time of a request, ours to Django's own, a line a page
+	$(BIN)/python -m tests.bench.overhead
 
 bench-cluster: image ## Install, upgrade and render times, requests a second, p99 and memory on the cluster: REGISTRY=…
 	$(BIN)/python -m tests.bench.cluster

@@ -121,7 +121,7 @@ def _start(data: Path, arguments: argparse.Namespace, children: list[Child], sig
     _watch(children, signals, lambda: ended(migrate) and ended(bundle) and valkey_server.answers())
 
     say("Gunicorn", f"{arguments.workers} workers")
-    start("Gunicorn", "-m", "gunicorn", "--config", "service/gunicorn.conf.py", "service.wsgi:application")
+    start("Gunicorn", "-m", "gunicorn", "--config", "python:mainstay.gunicorn", "service.wsgi:application")
     say("Exporter", f"http://127.0.0.1:{metrics}/metrics")
     start("Exporter", "-m", "mainstay.metrics.exporter")
     # First what answers: the others would only share the processors with it.

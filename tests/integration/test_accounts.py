@@ -137,9 +137,7 @@ def test_without_a_broker_the_account_is_there_and_the_mail_goes_later(
     assert [(sent.subject, sent.to) for sent in mail.outbox] == [("Welcome to Mainstay", ["ada@example.org"])]
 
 
-def test_a_task_waits_five_seconds_for_a_broker_that_hangs_and_goes_to_one_that_was_restarted(
-    queue: Queue, valkey_server: Server
-) -> None:
+def test_publication_gives_up_on_a_hung_broker_and_reaches_a_restarted_one(queue: Queue, valkey_server: Server) -> None:
     # given a connection to it
     tasks.send_pending_mail.delay()
 
@@ -147,7 +145,7 @@ def test_a_task_waits_five_seconds_for_a_broker_that_hangs_and_goes_to_one_that_
         started = time.monotonic()
         with pytest.raises(OperationalError):
             tasks.send_pending_mail.delay()
-        assert time.monotonic() - started < 12  # with a retry it is 15
+        assert time.monotonic() - started < 10  # two attempts, a second apart
 
     tasks.send_pending_mail.delay()
     with stopped(valkey_server):
@@ -180,14 +178,12 @@ def hand_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 def test_a_task_goes_out_although_its_connection_is_lost(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A pause of the machine is no broker that hangs.
-    monkeypatch.setattr("mainstay.celery.PROMPT_SECONDS", 60)
     LosesOne.lost.clear()
     url, options = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS
     with servers.serving(LosesOne) as port:
         url = url.replace(f":{urlsplit(url).port}/", f":{port}/")
         with Connection(url, transport_options=options) as connection:
-            tasks.send_pending_mail.apply_async(connection=connection)
+            tasks.send_pending_mail.apply_async(connection=connection)  # type: ignore[call-arg] # passed on
 
     assert len(LosesOne.lost) == 1  # the fault has happened
     assert [task.name for task in queue.waiting()] == ["service.accounts.tasks.send_pending_mail"]

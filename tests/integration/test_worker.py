@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from django.utils import timezone
-from mainstay.celery import measure_queue
+from mainstay.celery.heartbeat import measure_queue
 from prometheus_client import REGISTRY
 
 from devserver.process import Child, Server, spawn
+from mainstay import request_id
 from service.accounts.models import Mail, Profile, User
 from service.accounts.tasks import FORGOTTEN, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
@@ -92,7 +92,7 @@ def test_a_worker_does_a_task_and_its_log_is_json_with_the_request_s_id(tmp_path
     heartbeat = tmp_path / "heartbeat"
     user = person("ada")
     with celery("worker", "--concurrency", "2", HEARTBEAT_FILE=str(heartbeat), EMAIL_URL="dummymail://") as worker:
-        with structlog.contextvars.bound_contextvars(request_id="request-of-ada"):
+        with request_id.bound("request-of-ada"):
             send_welcome_email.delay(user.pk)
         processes.wait_until(lambda: state_of(user) == Mail.State.SENT)
         # a heartbeat that goes on
@@ -185,7 +185,7 @@ def test_tasks_are_measured_by_slot_and_the_queue_by_its_oldest_task(tmp_path: P
         processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 0)
 
     names = {file.name for file in tmp_path.glob("*.db")}
-    assert {"histogram_worker-0.db", "histogram_worker-main.db", "gauge_mostrecent_worker-main.db"} <= names
+    assert {"histogram_worker-1.db", "gauge_mostrecent_worker-0.db"} <= names
 
 
 def test_beat_measures_the_queue_too_and_what_was_measured_last_counts(tmp_path: Path, queue: Queue) -> None:
