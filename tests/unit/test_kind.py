@@ -72,7 +72,7 @@ class Machine:
         calls.unlink(missing_ok=True)
         path = f"{self.programs}:/usr/bin:/bin"
         done = subprocess.run(
-            [ROOT / "k8s" / "kind"],
+            [ROOT / "bin" / "kind"],
             env={"PATH": path, "HOME": os.environ["HOME"], "STATE": str(self.state)} | environment,
             check=False,
             capture_output=True,
