@@ -13,7 +13,7 @@ import requests
 
 from tests.support import ROOT
 from tests.support.cluster import INGRESS, REGISTRY, Namespace, run, until
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 HOST = "shop.localhost"
 
@@ -124,7 +124,7 @@ class Skaffold(Namespace):
         )
 
 
-def seconds_until(condition: Callable[[], bool], what: str, limit: float = PATIENCE) -> float:
+def seconds_until(condition: Callable[[], bool], what: str, limit: float = TIMEOUT) -> float:
     started = time.monotonic()
     until(condition, what, limit)
     return time.monotonic() - started
