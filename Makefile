@@ -91,7 +91,7 @@ bench-cluster: image ## Measure install and upgrade times, throughput, latency a
 	$(BIN)/python -m tests.bench.cluster
 
 bench-loop: .venv/.installed ## Measure the time from saving a file to seeing the change in skaffold dev: REGISTRY=…
-	ROUNDS=20 $(BIN)/python -m pytest tests/loop/test_dev.py --capture=no -k 'without_a_build or migration'
+	ROUNDS=20 $(BIN)/python -m pytest tests/loop/test_dev.py --capture=no -k 'saved'
 
 USERS ?= 20
 TIME ?= 60s
