@@ -110,8 +110,8 @@ class Child:
             raise DevServerError(f"{self.name} exited with status {status}.{self.log_tail()}")
 
     def log_tail(self) -> str:
-        """Return the last lines of the log, to be appended to an error message; empty without a log."""
-        return last_lines(self.log) if self.log else ""
+        """Return the last lines of the log, or a reference to the terminal, to be appended to an error message."""
+        return last_lines(self.log) if self.log else " See its output above."
 
     def stop(self) -> None:
         """Stop the process and its process group, and wait for the process to exit."""

@@ -284,7 +284,7 @@ def test_run_reports_a_killed_child_and_stops_the_others(data: Path) -> None:
         [beat] = [pid for pid in family if command(pid).endswith(b"\0beat\0")]
         os.kill(beat, signal.SIGKILL)
         assert process.wait(60) == 1
-        assert err.read_text().splitlines()[-1] == "Beat exited with status -9."
+        assert err.read_text().splitlines()[-1] == "Beat exited with status -9. See its output above."
         wait_until(lambda: all_exited(family))
 
 
