@@ -107,7 +107,7 @@ def _start(data: Path, port: int, children: list[Child], signals: list[int]) -> 
     _wait_for(lambda: exited(migrate) and exited(bundle) and valkey_server.is_ready(), children, signals)
 
     status("Gunicorn", f"{environment['WEB_CONCURRENCY']} workers")
-    start("Gunicorn", "-m", "gunicorn", "--config", "service/gunicorn.conf.py", "service.wsgi:application")
+    start("Gunicorn", "-m", "gunicorn", "--config", "python:mainstay.gunicorn", "service.wsgi:application")
     status("Exporter", f"http://127.0.0.1:{metrics}/metrics")
     start("Exporter", "-m", "mainstay.metrics.exporter")
     # Celery starts after Gunicorn is ready; in parallel it would delay the first page.

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 from tests.support.processes import answers
 from tests.support.servers import DATA, ENVIRONMENT, POSTGRES
 
-COMMAND = ("-m", "gunicorn", "--config", "service/gunicorn.conf.py", "service.wsgi:application")
+COMMAND = ("-m", "gunicorn", "--config", "python:mainstay.gunicorn", "service.wsgi:application")
 
 
 @dataclass(kw_only=True)
@@ -38,7 +38,7 @@ def gunicorn(**environment: str) -> Iterator[Gunicorn]:
     defaults = {
         "DATABASE_URL": database_url(),
         "GUNICORN_BIND": f"127.0.0.1:{port}",
-        "GUNICORN_HEALTH_BIND": f"127.0.0.1:{health_port}",
+        "HEALTH_BIND": f"127.0.0.1:{health_port}",
     }
     variables = os.environ | ENVIRONMENT | defaults | environment
     server = Gunicorn(
