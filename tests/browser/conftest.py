@@ -62,7 +62,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(60)
-    assert status == 0, run.said()
+    assert status == 0, run.printed()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_a_person_signs_up_is_welcomed_shows_a_picture_and_leaves(page: Page, se
     page.get_by_role("button", name="Create account").click()
     expect(page.get_by_role("status")).to_have_text("Your account is ready. Log in to go on.")
     assert service.mail("newcomer", "Welcome to Mainstay").startswith("Hello newcomer,\n\nyour account is ready.")
-    assert service.said().count("To: newcomer@example.com") == 1
+    assert service.printed().count("To: newcomer@example.com") == 1
 
     page.get_by_label("Username").fill("newcomer")
     page.get_by_label("Password").fill(PASSWORD)

@@ -30,7 +30,7 @@ def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
     # given the chart as it is checked out
     shutil.copytree(CHART.parent, tmp_path / "charts")
     steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yaml").read_text())["jobs"]["publish"]["steps"]
-    (script,) = [each["run"] for each in steps if each.get("name") == "The published chart names the published image"]
+    (script,) = [each["run"] for each in steps if each.get("name") == "Set the published image in the chart"]
 
     # when the workflow's step runs, which fails unless the chart renders that image
     environment = os.environ | {"REPOSITORY": "ghcr.io/owner/service"}

@@ -52,12 +52,12 @@ def celery(*command: str, **environment: str) -> Iterator[Child]:
         env=os.environ | ENVIRONMENT | {"DATABASE_URL": database_url()} | environment,
         log=log,
     )
-    child = Child(name="Celery", process=process, log=log, grace=30)
+    child = Child(name="Celery", process=process, log=log, stop_timeout=30)
     try:
         yield child
     finally:
         child.stop()
-    assert process.returncode == 0, child.said()
+    assert process.returncode == 0, child.log_tail()
 
 
 def events(log: Path) -> list[dict[str, object]]:
@@ -115,7 +115,7 @@ def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
         user = person("grace")
         with celery("worker", "--concurrency", "1", EMAIL_URL=url) as worker:
             send_welcome_email.delay(user.pk)
-            silent.settimeout(processes.PATIENCE)
+            silent.settimeout(processes.TIMEOUT)
             conversation, _ = silent.accept()
 
             # when that process is killed in the middle of the task
