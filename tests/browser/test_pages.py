@@ -90,7 +90,7 @@ PAGES: dict[str, Open] = {
     "reset_used_up": plain("/accounts/password/reset/MQ/used-up/", "This link is used up"),
     "report": full_report,
     "report_empty": plain("/reports/", "Daily report", "as_staff", "no_reports"),
-    "forbidden": plain("/reports/", "That page is not for you", "as_reader"),
+    "forbidden": plain("/reports/", "Access denied", "as_reader"),
     "missing": plain("/nowhere/", "There is no such page"),
 }
 every_page = pytest.mark.parametrize("name", PAGES)

@@ -49,6 +49,6 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
     report = ("exec", release.pod("web"), "--container", "web", "--", "python", "manage.py", "generate_daily_report")
     release.kubectl(*report)
     page.goto("/reports/")
-    expect(page.get_by_role("table", name="Day by day").get_by_role("rowheader").first).to_be_visible()
+    expect(page.get_by_role("table", name="Daily figures").get_by_role("rowheader").first).to_be_visible()
 
     release.await_mail("newcomer@example.com")
