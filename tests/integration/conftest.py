@@ -1,4 +1,4 @@
-"""What the tests of pages and tasks share."""
+"""Fixtures for tests of pages and tasks."""
 
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -23,13 +23,13 @@ def _zeal() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _patient_cache() -> None:
-    """A pause of the machine is no cache that is gone: a page would do without, and ask the database more."""
+    """Long timeouts: on a slow machine, a page would bypass the cache and make more queries."""
     caches.settings["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 30, "SOCKET_TIMEOUT": 30}
 
 
 @pytest.fixture(autouse=True)
-def _suited_settings(settings: Settings, tmp_path: Path) -> None:
-    """A view that asks once a row raises; passwords cost nothing; uploads go where nobody else looks."""
+def _test_settings(settings: Settings, tmp_path: Path) -> None:
+    """N+1 queries raise; password hashing is fast; each test has its own MEDIA_ROOT."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "zeal.middleware.zeal_middleware"]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.MEDIA_ROOT = tmp_path / "media"
@@ -37,7 +37,7 @@ def _suited_settings(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.fixture
 def queue(valkey_server: Server) -> Iterator[Queue]:
-    """The broker's queue, empty; the cache is empty too."""
+    """The broker's queue; queue and cache are empty."""
     queue = Queue()
     queue.client.flushdb()
     cache.clear()
@@ -47,6 +47,6 @@ def queue(valkey_server: Server) -> Iterator[Queue]:
 
 @pytest.fixture
 def events() -> Iterator[list[MutableMapping[str, Any]]]:
-    """What the service has logged since the test began."""
+    """The log events since the start of the test."""
     with capture_logs() as entries:
         yield entries
