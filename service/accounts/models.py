@@ -17,7 +17,7 @@ class User(AbstractUser):
     """
 
     class Meta(AbstractUser.Meta):
-        # Django's default table name.
+        # The table name of Django's own user model.
         db_table = "auth_user"
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -113,18 +113,18 @@ def as_staff(context: BrowserContext, sessions: Callable[[str], Any]) -> None:
 
 
 @pytest.fixture(scope="session")
-def caught_up(service: Service) -> None:
+def startup_reports(service: Service) -> None:
     """Beat has generated the reports that it generates at its start."""
     service.wait_for("daily_report_generated")
 
 
 @pytest.fixture
-def no_reports(service: Service, caught_up: None, reset_link: str) -> None:
+def no_reports(service: Service, startup_reports: None, reset_link: str) -> None:
     service.manage(*SHELL, f"{CLEAR_REPORTS}; cache.clear()")
 
 
 @pytest.fixture
-def reports(service: Service, caught_up: None, reset_link: str) -> None:
+def reports(service: Service, startup_reports: None, reset_link: str) -> None:
     """A report for each of the last 30 days."""
     service.manage(*SHELL, f"{CLEAR_REPORTS}; {MAKE_REPORTS}; cache.clear()")
 

@@ -101,7 +101,7 @@ def test_page_has_no_accessibility_violations_in_light_and_dark(
     name: str, page: Page, request: pytest.FixtureRequest
 ) -> None:
     PAGES[name](request, page)
-    # By the debugger: the content security policy forbids the page to load it.
+    # By page.evaluate, because the content security policy forbids the page to load axe.
     page.evaluate(AXE.read_text())
     grounds = []
     # Only the colours differ between the themes.

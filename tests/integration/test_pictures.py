@@ -65,9 +65,11 @@ def stored(client: Client, profile: Profile) -> str:
     return name(profile)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_picture_is_stored_as_webp_with_a_random_name(client: Client, profile: Profile, media: Path, form: str) -> None:
-    response = upload(client, encode(form), "Ada at home.svg.html")
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+def test_picture_is_stored_as_webp_with_a_random_name(
+    client: Client, profile: Profile, media: Path, image_format: str
+) -> None:
+    response = upload(client, encode(image_format), "Ada at home.svg.html")
 
     assert (response.status_code, response["Location"]) == (302, PROFILE)
     assert re.fullmatch(r"pictures/[0-9a-f]{32}\.webp", name(profile))

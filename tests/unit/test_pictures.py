@@ -32,9 +32,9 @@ print((peak() - before) // 1024)
 """
 
 
-def encode(form: str, size: tuple[int, int] = (40, 20), **options: object) -> bytes:
+def encode(image_format: str, size: tuple[int, int] = (40, 20), **options: object) -> bytes:
     output = io.BytesIO()
-    Image.new("RGB", size, "teal").save(output, form, **options)
+    Image.new("RGB", size, "teal").save(output, image_format, **options)
     return output.getvalue()
 
 
@@ -68,9 +68,9 @@ def png_with_size(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_picture_is_reencoded_as_webp_with_the_same_size(form: str) -> None:
-    picture = reencode(encode(form))
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+def test_picture_is_reencoded_as_webp_with_the_same_size(image_format: str) -> None:
+    picture = reencode(encode(image_format))
 
     assert (picture.format, picture.size) == ("WEBP", (40, 20))
 
@@ -98,15 +98,15 @@ def test_transparency_is_kept() -> None:
     assert reencode(output.getvalue()).mode == "RGBA"
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_archive_appended_to_a_picture_is_not_stored(form: str) -> None:
-    upload = with_archive(encode(form))
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+def test_archive_appended_to_a_picture_is_not_stored(image_format: str) -> None:
+    upload = with_archive(encode(image_format))
     assert zipfile.is_zipfile(io.BytesIO(upload))
 
     stored = pictures.reencode(SimpleUploadedFile("picture", upload)).read()
 
     assert not zipfile.is_zipfile(io.BytesIO(stored))
-    assert stored == pictures.reencode(SimpleUploadedFile("picture", encode(form))).read()
+    assert stored == pictures.reencode(SimpleUploadedFile("picture", encode(image_format))).read()
 
 
 @pytest.mark.parametrize(
@@ -133,15 +133,15 @@ def test_jpeg_with_too_many_scans_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "mode", "options"),
+    ("image_format", "mode", "options"),
     [("JPEG", "CMYK", {"progressive": True}), ("PNG", "RGBA", {}), ("WEBP", "RGBA", {"lossless": True})],
     ids=["jpeg", "png", "webp"],
 )
 def test_largest_picture_takes_at_most_150_mib(
-    tmp_path: Path, form: str, mode: str, options: dict[str, object]
+    tmp_path: Path, image_format: str, mode: str, options: dict[str, object]
 ) -> None:
     file = tmp_path / "picture"
-    Image.new(mode, (4000, pictures.MAX_MEGAPIXELS[form] * 250), "teal").save(file, form, **options)
+    Image.new(mode, (4000, pictures.MAX_MEGAPIXELS[image_format] * 250), "teal").save(file, image_format, **options)
     assert file.stat().st_size < pictures.MAX_BYTES
 
     result = subprocess.run([sys.executable, "-c", MEASURE, file], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -178,9 +178,9 @@ def test_other_file_is_rejected(content: bytes) -> None:
 
 
 # The last 21 bytes of a PNG contain no pixels, but checksums and the IEND chunk.
-@pytest.mark.parametrize(("form", "rest"), [("JPEG", 0), ("PNG", 21), ("WEBP", 0)])
-def test_picture_truncated_at_any_byte_is_rejected(form: str, rest: int) -> None:
-    content = encode(form)
+@pytest.mark.parametrize(("image_format", "rest"), [("JPEG", 0), ("PNG", 21), ("WEBP", 0)])
+def test_picture_truncated_at_any_byte_is_rejected(image_format: str, rest: int) -> None:
+    content = encode(image_format)
 
     messages = {error(content[:end]) for end in range(len(content) - rest)}
 
