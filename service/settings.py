@@ -127,8 +127,8 @@ SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 CELERY_BROKER_URL = environment.url("CELERY_BROKER_URL", ("redis", "rediss"), default=REDIS_URL)
 CELERY_RESULT_BACKEND = CELERY_BROKER_URL
-CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 # A task whose worker is killed runs again: every task is idempotent.
 CELERY_TASK_ACKS_LATE = True

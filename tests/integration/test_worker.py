@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 from devserver.process import Child, Server, spawn
 from mainstay import request_id
 from service.accounts.models import Mail, Profile, User
-from service.accounts.tasks import FORGOTTEN, send_password_reset_email, send_pending_mail, send_welcome_email
+from service.accounts.tasks import STALE_AFTER, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
 from service.reports.models import DailyReport
 from tests.integration.test_metrics import exporter, value
@@ -126,7 +126,7 @@ def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
             # then the task comes back, finds its mail claimed and sends it no second time
             log = worker.log
             assert log
-            processes.wait_until(lambda: "mail_not_due" in log.read_text())
+            processes.wait_until(lambda: "mail_skipped" in log.read_text())
             silent.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 silent.accept()
@@ -149,7 +149,7 @@ def test_a_task_is_tried_again_when_the_database_is_back(postgres_server: Server
 def test_a_reset_behind_a_stale_look_for_forgotten_mail_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     # given a queue that nobody has emptied for longer than a mail is waited for
     reset = Mail.objects.create(user=person("hedy"), kind=Mail.Kind.PASSWORD_RESET)
-    longer = FORGOTTEN + timedelta(seconds=1)
+    longer = STALE_AFTER + timedelta(seconds=1)
     with monkeypatch.context() as patch:
         patch.setattr(app, "now", lambda: datetime.now(UTC) - longer)
         send_pending_mail.delay()
