@@ -92,6 +92,25 @@ def test_all_renamed_values_are_reported_at_once() -> None:
     assert "web.drain is now web.preStopSeconds; web.longestRequest is now web.timeoutSeconds." in message
 
 
+def test_new_names_exist() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    # `web.{podLabels, tolerations}` is several names.
+    single = [re.split(r", a list", new)[0] for new in RENAMED.values() if "{" not in new.partition(",")[0]]
+    grouped = [
+        section + name.strip()
+        for section, names in re.findall(r"^([\w.]*)\{([^}]+)\}", "\n".join(RENAMED.values()), re.MULTILINE)
+        for name in names.split(",")
+    ]
+
+    assert len(single) > 30
+    assert len(grouped) == 7 * 8
+    for path in [*single, *grouped]:
+        here = values
+        for key in path.split("."):
+            assert key in here, path
+            here = here[key]
+
+
 def test_upgrade_page_lists_the_renamed_values() -> None:
     page = (ROOT / "docs/upgrade.md").read_text()
 
