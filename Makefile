@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart package image kind test-cluster test-loop audit bench bench-overhead bench-cluster bench-loop load bundle
+.PHONY: help run test check lint types migrations workflows unit integration browser coverage chart-docs test-chart package image kind test-cluster test-loop audit bench bench-overhead bench-cluster bench-loop load bundle
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ coverage: bundle ## Run unit and integration tests; fail if branch coverage is b
 	$(BIN)/coverage run -m pytest $(XDIST) tests/unit tests/integration
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+chart-docs: .venv/.installed ## Generate the README and the schema of the chart from its values.yaml
+	$(BIN)/python bin/chart_docs.py
 
 test-chart: .venv/.installed ## Test the rendered chart, its generated README and its schema
 	$(BIN)/python bin/chart_docs.py --check

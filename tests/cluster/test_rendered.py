@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from tests.chart.test_chart import combinations
 from tests.support import ROOT
 from tests.support.cluster import Release, run
 from tests.support.render import BASE, CHART
+from tests.support.values import combinations
 
 # Those of operators and of the Gateway API: a cluster may not know them.
 CUSTOM = {"Cluster", "Pooler", "ScheduledBackup", "ScaledObject", "ExternalSecret", "PodMonitor", "HTTPRoute"}
@@ -22,8 +22,8 @@ def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the
     chosen = [
         *(empty.flags(values) for values in seeded),
         *(["--dry-run=server", *empty.flags(values)] for values in generated),
-        *(["--values", str(ROOT / "k8s" / sample)] for sample in ("production.yaml", "gitops.yaml")),
-        ["--dry-run=server", "--values", str(ROOT / "k8s" / "local.yaml")],
+        *(["--values", str(ROOT / "k8s/values" / sample)] for sample in ("production.yaml", "gitops.yaml")),
+        ["--dry-run=server", "--values", str(ROOT / "k8s/values/local.yaml")],
     ]
 
     def documents(flags: list[str]) -> list[str]:

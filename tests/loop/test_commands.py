@@ -76,7 +76,7 @@ def test_debugger_stops_the_web_pod_at_a_breakpoint(skaffold: Skaffold) -> None:
     until(lambda: skaffold.page("/stop/") == "resumed", "the new view is served")
     line = urls.splitlines().index('    return HttpResponse("resumed")') + 1
     answers: list[str] = []
-    # The path mapping that k8s/values/debug.yaml gives for editors.
+    # The path mapping that k8s/values/skaffold-debug.yaml gives for editors.
     mapping = {"localRoot": str(skaffold.folder), "remoteRoot": "/app"}
     path = str(skaffold.folder / "service" / "urls.py")
 
