@@ -23,7 +23,6 @@ from tests.support.processes import wait_until
 from tests.support.serving import LOGGED_PATHS, REQUEST_IDS, STATIC_SECONDS, UPLOAD_HEADERS, UPLOADS, Upload
 
 HASHED = "main.0123456789ab.css"
-rewritten = pytest.mark.xfail(reason="mainstay.media and WHITENOISE_MAX_AGE of this branch are not rewritten yet")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +183,6 @@ def test_nginx_serves_an_upload(nginx: Nginx, upload: Upload) -> None:
     assert {name: response.headers[name] for name in UPLOAD_HEADERS} == UPLOAD_HEADERS
 
 
-@rewritten
 @pytest.mark.parametrize("upload", UPLOADS, ids=lambda upload: upload.name)
 def test_django_serves_an_upload(settings: Settings, tmp_path: Path, upload: Upload) -> None:
     settings.MEDIA_ROOT = tmp_path
@@ -205,6 +203,5 @@ def test_nginx_caches_static_files_for_as_long_as_their_name_has_a_hash(nginx: N
     assert get(nginx, "/static/main.css").headers["Cache-Control"] == f"public, max-age={STATIC_SECONDS}"
 
 
-@rewritten
 def test_django_caches_static_files_without_a_hash_as_long() -> None:
     assert django_settings.WHITENOISE_MAX_AGE == STATIC_SECONDS
