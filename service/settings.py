@@ -8,8 +8,6 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from mainstay.logging import configure_logging
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from mainstay import environment
 
@@ -82,54 +80,19 @@ TEMPLATES = [
 
 # --- the database --------------------------------------------------------------------------------
 
-DATABASES = {
-    "default": environment.env.db_url_config(environment.url("DATABASE_URL", ("postgres", "postgresql")))
-    | {
-        "ENGINE": "django_prometheus.db.backends.postgresql",
-        # Each thread keeps its connection. A broken one is detected before it is used.
-        "CONN_MAX_AGE": environment.integer("DATABASE_CONN_MAX_AGE", default=600),
-        "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": not environment.boolean("DATABASE_SERVER_SIDE_CURSORS", default=True),
-    }
-}
-if not DATABASES["default"]["NAME"]:
-    raise ImproperlyConfigured("DATABASE_URL names no database. Add its name after the port: …:5432/name")
-# TCP keepalive: first probe after 30 s idle, then every 5 s, dropped after 3 missed. The kernel's default is two hours.
-KEEPIDLE, KEEPINTVL, KEEPCNT = 30, 5, 3
-DATABASES["default"]["OPTIONS"] = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": KEEPIDLE,
-    "keepalives_interval": KEEPINTVL,
-    "keepalives_count": KEEPCNT,
-} | DATABASES["default"].get("OPTIONS", {})
+DATABASES = {"default": environment.database("DATABASE_URL")}
 
 # --- cache, sessions, tasks ----------------------------------------------------------------------
 
-REDIS_URL = environment.url("REDIS_URL", ("redis", "rediss"))
-CACHES = {
-    "default": {
-        "BACKEND": "django_prometheus.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {
-            # Without its cache the service is slower, not down.
-            "IGNORE_EXCEPTIONS": True,
-            "REDIS_CLIENT_CLASS": "mainstay.cache.Client",
-            "SOCKET_CONNECT_TIMEOUT": 0.5,
-            "SOCKET_TIMEOUT": 0.5,
-            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
-        },
-    }
-}
+CACHES = {"default": environment.cache("REDIS_URL")}
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 # In the database too, so that nobody is logged out when the cache is flushed.
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
-CELERY_BROKER_URL = environment.url("CELERY_BROKER_URL", ("redis", "rediss"), default=REDIS_URL)
+CELERY_BROKER_URL = environment.url("CELERY_BROKER_URL", ("redis", "rediss"), default=environment.text("REDIS_URL"))
 CELERY_RESULT_BACKEND = CELERY_BROKER_URL
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TIMEZONE = "UTC"
 # A task whose worker is killed runs again: every task is idempotent.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -144,7 +107,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "socket_keepalive_options": {
         getattr(socket, name): value
-        for name, value in {"TCP_KEEPIDLE": KEEPIDLE, "TCP_KEEPINTVL": KEEPINTVL, "TCP_KEEPCNT": KEEPCNT}.items()
+        for name, value in {
+            "TCP_KEEPIDLE": environment.KEEPIDLE,
+            "TCP_KEEPINTVL": environment.KEEPINTVL,
+            "TCP_KEEPCNT": environment.KEEPCNT,
+        }.items()
         if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
     },
 }
