@@ -12,5 +12,3 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 warnings.simplefilter("ignore", SecurityWarning)
 
 app = Celery("service")
-app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()

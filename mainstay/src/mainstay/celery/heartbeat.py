@@ -36,8 +36,13 @@ def beat() -> None:
 
 
 def beat_and_measure(app: Any) -> None:
-    """Touches HEARTBEAT_FILE and measures the queue. Beat does so too, for a queue without a worker."""
+    """Touches HEARTBEAT_FILE and measures the queue. Beat does so too, for a queue without a worker.
+
+    Only a queue in Redis or Valkey is measured.
+    """
     beat()
+    if not app.conf.broker_url.startswith("redis"):
+        return
     try:
         measure_queue(app)
     except RedisError as error:
