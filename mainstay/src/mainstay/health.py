@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.cache import DEFAULT_CACHE_ALIAS
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from health_check.base import HealthCheck, HealthCheckResult
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
 
@@ -64,14 +64,17 @@ class Schema(_Check):
 
 
 class Cache(_Check):
-    """The cache of django-redis answers PING. It never fails the probe."""
+    """The Redis cache answers, of django-redis or of Django. It never fails the probe."""
 
     def ask(self) -> None:
-        from django_redis import get_redis_connection
         from redis.exceptions import RedisError
 
+        cache = caches[DEFAULT_CACHE_ALIAS]
         try:
-            get_redis_connection(DEFAULT_CACHE_ALIAS).ping()
+            if hasattr(cache, "client"):  # of django-redis, whose `get` may ignore an error
+                cache.client.get_client().ping()
+            else:
+                cache.get("mainstay.health")
         except (RedisError, OSError) as error:
             raise ServiceWarning("no answer") from error
 
@@ -125,13 +128,13 @@ PROBES = {
 
 def _run(checks: list[HealthCheck]) -> list[HealthCheckResult]:
     async def gather() -> list[HealthCheckResult]:
-        return await asyncio.gather(*(check.get_result(_executor()) for check in checks))
+        return await asyncio.gather(*(check.get_result(_executor(type(check))) for check in checks))
 
     coroutine: Coroutine[Any, Any, list[HealthCheckResult]] = gather()
     return asyncio.run(coroutine)
 
 
 @cache
-def _executor() -> ThreadPoolExecutor:
-    """At most two threads of a process stay behind while a name server hangs."""
-    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
+def _executor(check: type[HealthCheck]) -> ThreadPoolExecutor:
+    """One thread of each check: a cache without a time limit holds back no other check, and one thread stays behind."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=check.__name__.lower())
