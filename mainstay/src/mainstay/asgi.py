@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application as get_django_application
 from django.core.management import BaseCommand
+from django.core.signals import request_finished
+from django.db import connections
 
 from mainstay import health_server
 from mainstay.metrics import slots
@@ -27,6 +29,7 @@ def get_asgi_application() -> Application:
     slots.init()
     application: Application = get_django_application()  # type: ignore[assignment] # the same in other words
     BaseCommand().check()
+    request_finished.connect(_close_connections)
     health_server.start_unless_hooked()
     return with_health(with_requests_in_progress(application))
 
@@ -70,3 +73,8 @@ def with_requests_in_progress(application: Application) -> Application:
             REQUESTS_IN_PROGRESS.dec()
 
     return answer
+
+
+def _close_connections(**_: Any) -> None:
+    """Closes the connections of a request, whatever CONN_MAX_AGE is: each request has a thread that ends with it."""
+    connections.close_all()

@@ -49,6 +49,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Starts the health listener's threads in the worker."""
-    THREADS.set(worker.cfg.threads)
+    if worker.cfg.worker_class_str in ("gthread", "sync"):  # others are not limited by threads
+        THREADS.set(worker.cfg.threads)
     if _listener:
         health_server.serve(_listener)

@@ -64,8 +64,13 @@ def configure_logging() -> dict[str, Any]:
             # `request` has every 4xx; an exception is logged here, with its traceback.
             "django.request": {"handlers": [], "level": logging.ERROR, "propagate": True},
             "gunicorn.error": {"handlers": [], "level": level, "propagate": True},
+            # Those that uvicorn and granian have set up before Django.
+            **{name: {"handlers": [], "level": level, "propagate": True} for name in ("uvicorn", "_granian")},
             # `request` takes the place of an access log, with the request id and the user's.
-            "gunicorn.access": {"handlers": [], "level": logging.CRITICAL, "propagate": False},
+            **{
+                f"{server}.access": {"handlers": [], "level": logging.CRITICAL, "propagate": False}
+                for server in ("gunicorn", "uvicorn", "granian")
+            },
             # `probe` is logged when a result changes; the library would log every failure.
             "health_check": {"handlers": [], "level": logging.CRITICAL, "propagate": False},
         },
