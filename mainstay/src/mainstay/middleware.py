@@ -21,6 +21,18 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 MAX_QUEUE_SECONDS = 600  # a longer time is a difference of clocks
 
 
+def around(middleware: list[str]) -> list[str]:
+    """The project's MIDDLEWARE with everything of this module and the metrics of django-prometheus."""
+    return [
+        "mainstay.middleware.refuse_unknown_methods",
+        "django_prometheus.middleware.PrometheusBeforeMiddleware",
+        "mainstay.middleware.request_context",
+        "mainstay.middleware.refuse_nul",
+        *middleware,
+        "django_prometheus.middleware.PrometheusAfterMiddleware",
+    ]
+
+
 @sync_and_async_middleware
 def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
     """Sets the request id, and logs each request with its status and duration."""
