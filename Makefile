@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart image kind test-cluster test-loop audit bench bench-cluster bench-loop load
+.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart image kind test-cluster test-long test-loop audit bench bench-cluster bench-peers bench-loop load
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ kind: ## A Kubernetes on this machine, with all that test-cluster needs; then RE
 test-cluster: image .venv/.installed ## The chart on the cluster of the current kube context: REGISTRY=… make test-cluster
 	$(BIN)/python -m pytest tests/cluster
 
+test-long: .venv/.installed ## 30,000 POSTs while workers recycle and pods roll, on the cluster: REGISTRY=…
+	POSTS=30000 ROLLOUTS=3 $(BIN)/python -m pytest --capture=no tests/cluster/test_posts.py
+
 test-loop: .venv/.installed ## skaffold dev, run, render and debug on the cluster: REGISTRY=… make test-loop; on kind without
 	$(BIN)/python -m pytest tests/loop
 
@@ -86,6 +89,9 @@ bench: bundle ## Seconds from `make run` to the first answer
 
 bench-cluster: image ## Install, upgrade and render times, requests a second, p99 and memory on the cluster: REGISTRY=…
 	$(BIN)/python -m tests.bench.cluster
+
+bench-peers: .venv/.installed ## The chart's pod beside sync workers and Granian, in requests a second and p99: REGISTRY=…
+	$(BIN)/python -m tests.bench.peers
 
 bench-loop: .venv/.installed ## Seconds from save to seen, 20 times for each kind of file: REGISTRY=…
 	ROUNDS=20 $(BIN)/python -m pytest tests/loop/test_dev.py --capture=no -k 'without_a_build or migration'

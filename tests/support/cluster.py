@@ -235,9 +235,9 @@ class Release(Namespace):
         print(page.status_code, page.url)  # shown with a test that failed
         return (page.status_code, page.url) == (200, f"{self.url}/accounts/profile/")
 
-    def await_ingress(self) -> None:
+    def await_ingress(self, path: str = "") -> None:
         """Until the ingress controller has seen that a pod is ready: seconds after Kubernetes has."""
-        until(lambda: self.session().get(self.url).ok, "the ingress controller knows the release")
+        until(lambda: self.session().get(self.url + path).ok, "the ingress controller knows the release")
 
     @contextmanager
     def load(self, rate: float = 10) -> Iterator[Counter[str]]:
