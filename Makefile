@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations workflows unit integration browser coverage test-chart image kind test-cluster test-long test-loop audit bench bench-cluster bench-peers bench-loop load
+.PHONY: help run test check lint types migrations workflows unit integration browser coverage chart-docs test-chart image kind test-cluster test-long test-loop audit bench bench-cluster bench-peers bench-loop load
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -56,7 +56,10 @@ coverage: bundle ## Unit and integration tests; fails under 95 % of service/ by 
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-chart: .venv/.installed ## The chart as Helm renders it, and its generated README and schema
+chart-docs: .venv/.installed ## Write the chart's README and schema, from its values.yaml
+	$(BIN)/python bin/chart_docs.py
+
+test-chart: .venv/.installed ## The rendered chart; its README and schema are up to date
 	$(BIN)/python bin/chart_docs.py --check
 	$(BIN)/python -m pytest tests/chart
 

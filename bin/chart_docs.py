@@ -1,93 +1,124 @@
-"""Writes the chart's README.md and values.schema.json from the comments of its values.yaml.
+"""Generates the chart's README.md and values.schema.json from its values.yaml and files/renamed-values.yaml.
 
-`python bin/chart_docs.py` writes them, `python bin/chart_docs.py --check` says whether they are up to date.
+`python bin/chart_docs.py` writes them; `python bin/chart_docs.py --check` fails if they are out of date.
+The comments are those of helm-docs (`# --`) and helm-values-schema-json (`# @schema`): docs/decisions/0007.
 """
 
 import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 CHART = Path(__file__).parents[1] / "charts" / "django"
 TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
 KEY = re.compile(r"^( *)([\w-]+):")
-COMMENT = re.compile(r"^ *# (?:(--|schema:) )?(.*)$")
+COMMENT = re.compile(r"^ *# (?:(--|@schema) )?(.*)$")
 
 INTRODUCTION = """\
 # The chart
 
-It runs a Django service: web pods of Gunicorn behind nginx, Celery workers and beat, a migration Job that all of them
-wait for, PostgreSQL and Valkey. [`values.yaml`](values.yaml) as it stands is a small production; what it lacks is the
-host name, and the image where the cluster finds it:
+Runs a Django service: web pods with Gunicorn behind nginx, Celery workers and Beat, a migration Job that all pods wait
+for, PostgreSQL and Valkey. The defaults in [`values.yaml`](values.yaml) suit a small production; set the host name and
+the image:
 
     helm install shop charts/django --set host=shop.example.org --set image.repository=$REGISTRY/service
 
-The image is ours or yours: what it must answer to is each `command` below, and every one is a value. Two more ask for
-what any Django image has: `helm test` runs `python`, and `superuser.enabled` runs `python manage.py createsuperuser`
-unless somebody of that `username` is there, whose password, e-mail address and rights it leaves as they are.
+The chart runs any image that provides the commands below; every `command` is a value. Two features need more than that:
+`helm test` runs `python`, and `superuser.enabled` runs `python manage.py createsuperuser` unless the user exists.
 """
 
 
-def documented(text: str) -> dict[tuple[str, ...], tuple[str, dict[str, Any]]]:
-    """Each documented value's path, with its text and what its `# schema:` says."""
-    found: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
+class Documented(NamedTuple):
+    text: str
+    constraints: dict[str, Any]
+
+
+def documented(text: str) -> dict[tuple[str, ...], Documented]:
+    """The `# --` text and the `# @schema` constraints of each documented value, by its path."""
+    found: dict[tuple[str, ...], Documented] = {}
     path: list[str] = []
     words: list[str] = []
-    schema = ""
+    constraints: dict[str, Any] = {}
     for line in text.splitlines():
         if comment := COMMENT.match(line):
             kind, rest = comment.groups()
             if kind == "--":
                 words = [rest]
-            elif kind == "schema:":
-                schema = rest
+            elif kind == "@schema":
+                constraints = parse(rest)
             elif words:
                 words.append(rest)
-        elif key := KEY.match(line):
+            continue
+        if key := KEY.match(line):
             path = [*path[: len(key[1]) // 2], key[2]]
             if words:
-                found[tuple(path)] = " ".join(words), yaml.safe_load(schema) if schema else {}
-            words, schema = [], ""
-        else:
-            words, schema = [], ""
+                found[tuple(path)] = Documented(" ".join(words), constraints)
+        words, constraints = [], {}
     return found
 
 
-def described(values: dict[str, Any], documents: dict[tuple[str, ...], Any], path: tuple[str, ...] = ()) -> Any:
-    """The JSON schema of a section; SystemExit where a value has no comment."""
+def parse(annotation: str) -> dict[str, Any]:
+    """The JSON schema of `name:value;name:value`; `item` and `itemEnum` constrain the items of a list."""
+    schema: dict[str, Any] = {}
+    for part in annotation.split(";"):
+        name, _, value = part.partition(":")
+        if name == "item":
+            schema["items"] = {"type": value}
+        elif name == "itemEnum":
+            schema["items"] = {"enum": yaml.safe_load(value)}
+        else:
+            schema[name] = value if name in {"pattern", "$ref"} else yaml.safe_load(value)
+    return schema
+
+
+def described(values: dict[str, Any], documents: dict[tuple[str, ...], Documented], path: tuple[str, ...] = ()) -> Any:
+    """The JSON schema of a section; SystemExit for a value without a comment."""
     properties = {}
     for key, value in values.items():
         here = (*path, key)
         if here in documents:
-            text, more = documents[here]
-            properties[key] = {"description": text, "type": TYPES[type(value)]} | more
-            if "$ref" in more:
-                del properties[key]["type"]
+            text, constraints = documents[here]
+            kind = {} if "$ref" in constraints else {"type": TYPES[type(value)]}
+            properties[key] = {"description": text, **kind, **constraints}
         elif isinstance(value, dict) and value:
             properties[key] = described(value, documents, here)
         else:
-            raise SystemExit(f"values.yaml: {'.'.join(here)} has no `# --` comment. Say what it is.")
+            raise SystemExit(f"values.yaml: {'.'.join(here)} has no `# --` comment: describe it.")
+    return section(properties)
+
+
+def section(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+def admit(schema: dict[str, Any], old: str) -> None:
+    """Lets the schema accept a renamed value, so that the chart can refuse it with its new name."""
+    *parents, last = old.split(".")
+    for parent in parents:
+        schema = schema["properties"].setdefault(parent, section({}))
+    schema["properties"][last] = {"description": "Renamed."}
+
+
 def files() -> dict[Path, str]:
-    """What is generated."""
+    """The content of each generated file."""
     text = (CHART / "values.yaml").read_text()
     values, documents = yaml.safe_load(text), documented(text)
     schema = described(values, documents)
-    schema["properties"]["global"] = {"type": "object"}  # Helm's own
+    schema["properties"]["global"] = {"type": "object"}  # Helm sets it in every chart
+    for old in yaml.safe_load((CHART / "files/renamed-values.yaml").read_text()):
+        admit(schema, old)
     rows = []
-    for path, (words, more) in documents.items():
+    for path, (words, constraints) in documents.items():
         value = values
         for key in path:
             value = value[key]
-        choices = f" One of {', '.join(f'`{choice}`' for choice in more['enum'])}." if "enum" in more else ""
-        cell = (words + choices).replace("|", "\\|")
+        choices = f" One of {', '.join(f'`{choice}`' for choice in constraints.get('enum', []))}."
+        cell = (words + (choices if "enum" in constraints else "")).replace("|", "\\|")
         rows.append(f"| `{'.'.join(path)}` | `{json.dumps(value)}` | {cell} |\n")
-    table = "| value | default | what it is |\n| --- | --- | --- |\n" + "".join(rows)
+    table = "| Value | Default | Description |\n| --- | --- | --- |\n" + "".join(rows)
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {
         CHART / "values.schema.json": json.dumps(dialect | schema, indent=2) + "\n",
@@ -99,7 +130,7 @@ def main() -> None:
     for path, content in files().items():
         if sys.argv[1:] == ["--check"]:
             if not path.exists() or path.read_text() != content:
-                raise SystemExit(f"{path.name} is not what values.yaml says. Run `python bin/chart_docs.py`.")
+                raise SystemExit(f"{path.name} is out of date: run `make chart-docs`.")
         else:
             path.write_text(content)
 

@@ -113,7 +113,6 @@ def objects(name: str, peer: Peer, pod: Any, limits: dict[str, Any]) -> dict[str
         "image": web["image"],
         "imagePullPolicy": web["imagePullPolicy"],
         "env": [variable for variable in web["env"] if variable["name"] not in peer.environment] + own,
-        "envFrom": web.get("envFrom", []),
         "resources": limits,
         "securityContext": web["securityContext"],
         "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},

@@ -1,4 +1,4 @@
-"""What the workflows promise."""
+"""The workflows' promises."""
 
 import os
 import shutil
@@ -29,6 +29,7 @@ def test_workflow_tests_the_oldest_kubernetes_and_pythons_that_are_promised() ->
 def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
     # given the chart as it is checked out
     shutil.copytree(CHART.parent, tmp_path / "charts")
+    shutil.copytree(ROOT / "bin", tmp_path / "bin")
     steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yaml").read_text())["jobs"]["publish"]["steps"]
     (script,) = [each["run"] for each in steps if each.get("name") == "The published chart names the published image"]
 

@@ -29,7 +29,7 @@ def growing() -> Iterator[str]:
 def shop(growing: str) -> Iterator[Release]:
     """What the documents speak of: the release `shop` with an administrator."""
     release = Release()
-    release.install(superuser__enabled=True, postgres__storageClass=growing)
+    release.install(superuser__enabled=True, postgres__storageClassName=growing)
     top = ("kubectl", "--namespace", release.namespace, "top", "pods")
     until(lambda: run(*top, check=False).returncode == 0, "the metrics server has seen the pods", 120)
     yield release

@@ -197,13 +197,13 @@ def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.Monkey
         pytest.skip("the cluster has no Gateway with an HTTP listener for routes of all namespaces")
     gateway, section = listens[0]
     monkeypatch.setattr("tests.cluster.conftest.INGRESS", gateway["status"]["addresses"][0]["value"])
-    parent = {"namespace": gateway["metadata"]["namespace"], "sectionName": section}
+    metadata = gateway["metadata"]
+    parent = {"name": metadata["name"], "namespace": metadata["namespace"], "sectionName": section}
     style = stylesheet(release.session().get(release.url).text)
 
     # when the release hangs on it, and on no Ingress
-    parents = {gateway["metadata"]["name"]: parent}
     try:
-        release.install(ingress__enabled=False, gateway={"enabled": True, "parents": parents})
+        release.install(ingress__enabled=False, httpRoute={"enabled": True, "parentRefs": [parent]})
 
         # then nginx's files and Django's answer, which is to come by https, come through it
         plain = f"http://{release.host}"
@@ -262,7 +262,7 @@ def test_servers_of_somebody_else_are_used_by_their_addresses(empty: Release) ->
 
     # when the release is told where they are
     addresses = {"DATABASE_URL": "postgres://owner:secret@database/owner", "REDIS_URL": "redis://:secret@cache:6379/3"}
-    empty.install(postgres__mode="external", valkey__mode="external", secrets__values=addresses)
+    empty.install(postgres__mode="external", valkey__mode="external", secrets__stringData=addresses)
 
     # then they hold its people, sessions and tasks, and it has none of its own
     guest = empty.person("guest")

@@ -56,7 +56,7 @@ def test_slow_clients_slow_nobody_else(release: Release) -> None:
 def test_autoscaler_adds_a_pod_under_load_and_nobody_notices(release: Release) -> None:
     # given a pod that may be two, and has little to do
     release.install(
-        web__autoscaling={"enabled": True, "min": 1, "max": 2, "cpu": 100},
+        web__autoscaling={"enabled": True, "minReplicas": 1, "maxReplicas": 2, "targetCPUUtilizationPercentage": 100},
         web__resources={"requests": {"cpu": "20m"}},
         media__mode="none",
     )

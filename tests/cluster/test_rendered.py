@@ -22,8 +22,8 @@ def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the
     chosen = [
         *(empty.flags(values) for values in seeded),
         *(["--dry-run=server", *empty.flags(values)] for values in generated),
-        *(["--values", str(ROOT / "k8s" / sample)] for sample in ("production.yaml", "gitops.yaml")),
-        ["--dry-run=server", "--values", str(ROOT / "k8s" / "local.yaml")],
+        *(["--values", str(ROOT / "k8s/values" / sample)] for sample in ("production.yaml", "gitops.yaml")),
+        ["--dry-run=server", "--values", str(ROOT / "k8s/values/local.yaml")],
     ]
 
     def documents(flags: list[str]) -> list[str]:

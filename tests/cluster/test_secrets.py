@@ -50,7 +50,7 @@ def test_upgrade_logs_nobody_out_whatever_makes_the_secrets(empty: Release, mode
     if mode == "seed":
         values["secrets__seed"] = secrets.token_hex(32)
     else:
-        values["secrets__existing"] = "mine"
+        values["secrets__existingSecret"] = "mine"
         keys = ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD")
         literals = [f"--from-literal={key}={secrets.token_hex(32)}" for key in keys]
         empty.kubectl("create", "secret", "generic", "mine", *literals)
@@ -69,7 +69,7 @@ def test_changed_secret_of_ones_own_is_read_after_a_restart(empty: Release) -> N
     # given a release whose Secret somebody else made
     passwords = {key: secrets.token_hex(32) for key in ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD")}
     empty.kubectl("create", "secret", "generic", "mine", *(f"--from-literal={k}={v}" for k, v in passwords.items()))
-    empty.install(secrets__mode="existing", secrets__existing="mine")
+    empty.install(secrets__mode="existing", secrets__existingSecret="mine")
     person = empty.person()
 
     # when both servers' passwords change and everything is restarted

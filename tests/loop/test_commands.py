@@ -76,7 +76,7 @@ def test_a_debugger_stops_a_web_pod_where_the_editor_says(skaffold: Skaffold) ->
     until(lambda: skaffold.page("/stop/") == "went on", "the new view")
     line = urls.splitlines().index('    return HttpResponse("went on")') + 1
     answers: list[str] = []
-    # As the head of k8s/values/debug.yaml tells an editor.
+    # As the head of k8s/values/skaffold-debug.yaml tells an editor.
     mapping = {"localRoot": str(skaffold.folder), "remoteRoot": "/app"}
     path = str(skaffold.folder / "service" / "urls.py")
 

@@ -39,7 +39,12 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # The chart's defaults, without the parts that the project does not have.
 VALUES: dict[str, Any] = {
     "web__command": ["gunicorn", "--config", "python:mainstay.gunicorn", "plain.wsgi:application"],
-    "web__health": {"port": 8080, "live": "", "ready": "/admin/login/", "startup": "/admin/login/"},
+    "web__probes": {
+        "port": 8080,
+        "livenessPath": "",
+        "readinessPath": "/admin/login/",
+        "startupPath": "/admin/login/",
+    },
     "migrations__waitCommand": ["sh", "-c", "until python manage.py migrate --check; do sleep 1; done"],
     "static__path": "/site/static",
     "media__mode": "none",

@@ -72,7 +72,7 @@ class Machine:
         calls.unlink(missing_ok=True)
         path = f"{self.programs}:/usr/bin:/bin"
         done = subprocess.run(
-            [ROOT / "k8s" / "kind"],
+            [ROOT / "bin" / "kind"],
             env={"PATH": path, "HOME": os.environ["HOME"], "STATE": str(self.state)} | environment,
             check=False,
             capture_output=True,
@@ -159,7 +159,7 @@ def test_missing_program_is_named_with_where_to_get_it(machine: Machine, missing
     code, said, called = machine.up(PATH=f"{machine.programs}:{system(machine.programs.parent)}")
 
     assert code == 1
-    assert said.startswith(f"{missing} is missing. Install it: https://")
+    assert said.startswith(f"{missing} is not installed: https://")
     assert called == ""
 
 
@@ -176,13 +176,13 @@ def system(folder: Path) -> Path:
 
 def test_docker_that_does_not_answer_and_old_kind_are_told(machine: Machine) -> None:
     machine.has("docker-is-down")
-    assert machine.up()[:2] == (1, "Docker doesn't answer: start it, or see what `docker info` says.\n")
+    assert machine.up()[:2] == (1, "Docker is not running: start it, or check `docker info`.\n")
     (machine.state / "docker-is-down").unlink()
     machine.has("version", "0.29.0")
 
     code, said, called = machine.up()
 
-    assert (code, said) == (1, "kind 0.33.0 or newer is needed, this is 0.29.0.\n")
+    assert (code, said) == (1, "kind 0.29.0 is too old: install 0.33.0 or later.\n")
     assert "run" not in called
 
 
