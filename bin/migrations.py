@@ -1,4 +1,4 @@
-"""`python -m bin.migrations`: no model without its migration, and no migration that breaks an old pod."""
+"""Checks that no migration is missing and that every migration is backward compatible: `python -m bin.migrations`."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ def main() -> int:
     try:
         django.setup()
         call_command("makemigrations", check=True, dry_run=True)
-        # Both schemas are in use during a rollout, so what only the new code can use is an error.
+        # During a rollout, pods of the old version use the new schema, so warnings count as errors.
         call_command("lintmigrations", warnings_as_errors=[], no_cache=True)
     finally:
         server.stop()

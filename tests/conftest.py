@@ -1,4 +1,4 @@
-"""Real servers for every test that asks for the database; unit tests start none."""
+"""PostgreSQL and Valkey, started only for tests that use the database."""
 
 import os
 from collections.abc import Iterator
@@ -8,24 +8,24 @@ import pytest
 from devserver.process import Server
 from tests.support import servers
 
-# The folders of the tests that wait for a cluster, and the seconds that each may take.
-ON_A_CLUSTER, SECONDS = ("cluster", "loop"), 1800
+# Directories of tests that need a cluster, and the timeout of each test in seconds.
+CLUSTER_TESTS, CLUSTER_TIMEOUT = ("cluster", "loop"), 1800
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent.name in ON_A_CLUSTER:
-            item.add_marker(pytest.mark.timeout(SECONDS))
+        if item.path.parent.name in CLUSTER_TESTS:
+            item.add_marker(pytest.mark.timeout(CLUSTER_TIMEOUT))
             item.add_marker(pytest.mark.filterwarnings("ignore:Unverified HTTPS request"))
 
 
 def pytest_xdist_setupnodes() -> None:
-    """Each process has servers of its own, so it reads the settings when it knows their addresses, not before."""
+    """Each xdist worker has its own servers and must not load the settings before it has set their addresses."""
     os.environ.pop("DJANGO_SETTINGS_MODULE")
 
 
 def pytest_configure() -> None:
-    import django  # the environment is set by now
+    import django  # after tests.support.servers has set the environment
 
     django.setup()
 
@@ -46,4 +46,4 @@ def valkey_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres_server: Server, valkey_server: Server) -> None:
-    """pytest-django asks for this before it makes the test database."""
+    """Start the servers before pytest-django creates the test database."""

@@ -13,7 +13,7 @@ class ProfileAdmin(admin.ModelAdmin):
     list_filter = ("user__is_staff", "user__is_active", ("picture", admin.EmptyFieldListFilter))
     search_fields = ("display_name", "user__username", "user__email")
     autocomplete_fields = ("user",)
-    # Pictures come by the profile's own form, which decodes them.
+    # Only ProfileForm re-encodes pictures.
     readonly_fields = ("picture",)
 
     @admin.display(boolean=True, description="picture")

@@ -1,4 +1,4 @@
-"""People, what they look like, when they came and what was written to them."""
+"""Users, their profiles, their logins and the mail sent to them."""
 
 import uuid
 from typing import ClassVar
@@ -11,29 +11,29 @@ from django.dispatch import receiver
 
 
 class User(AbstractUser):
-    """Django's user, whose name and e-mail address are unique whatever their case.
+    """Django's user with a case-insensitively unique username and email address.
 
-    By `Upper`, since that is what `iexact` asks PostgreSQL for: one index serves both.
+    The constraints use `Upper` because the lookup `iexact` does: one index serves both.
     """
 
     class Meta(AbstractUser.Meta):
-        # The name that every tool for Django's tables expects.
+        # The table name of Django's own user model.
         db_table = "auth_user"
         constraints: ClassVar = [
             models.UniqueConstraint(
-                Upper("username"), name="username_unique", violation_error_message="This username is taken."
+                Upper("username"), name="username_unique", violation_error_message="This username is already taken."
             ),
             models.UniqueConstraint(
                 Upper("email"),
                 name="email_unique",
                 condition=~models.Q(email=""),
-                violation_error_message="An account with this e-mail address exists. Log in, or reset the password.",
+                violation_error_message="This email address already has an account. Log in or reset your password.",
             ),
         ]
 
 
 def picture_name(profile: "Profile", filename: str) -> str:
-    """A name that can't be guessed and holds nothing of the uploaded one."""
+    """Returns a random name that contains nothing of the uploaded one."""
     return f"pictures/{uuid.uuid4().hex}.webp"
 
 
@@ -48,13 +48,13 @@ class Profile(models.Model):
 
 @receiver(post_delete, sender=Profile)
 def delete_picture(instance: Profile, **_: object) -> None:
-    """A person who goes takes their picture along; a cascade calls no `delete` of ours."""
+    """Deletes the file of a deleted profile; a signal, because a cascade does not call Model.delete()."""
     if instance.picture:
         transaction.on_commit(lambda: instance.picture.storage.delete(str(instance.picture.name)), robust=True)
 
 
 class Login(models.Model):
-    """One for each login, for the report to count."""
+    """One login of a user, counted by the daily report."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")
     at = models.DateTimeField(auto_now_add=True, db_index=True)
@@ -64,11 +64,10 @@ class Login(models.Model):
 
 
 class Mail(models.Model):
-    """One for each message to a person, so that none is sent twice and the report can count.
+    """One message to a user: prevents duplicates and is counted by the daily report.
 
-    pending → sending → sent or failed. Who moves it from pending to sending sends it; nobody else does. One that
-    stays in sending had its worker killed at the wrong moment: whether it was sent nobody knows, so it counts
-    as failed and is not sent again.
+    pending → sending → sent or failed. Only the task that changes pending to sending sends the message. If its
+    worker is killed while sending, the message may have been sent: it counts as failed and is not sent again.
     """
 
     class Kind(models.TextChoices):

@@ -1,5 +1,5 @@
-// The bundle: htmx for the forms, Alpine.js (its CSP build: no eval) for small state.
-// Another library enters the same way: add it to package.json and import it here.
+// The bundle: htmx submits forms; Alpine.js (CSP build, without eval) handles local state.
+// To add a library, list it in package.json and import it here.
 import "htmx.org";
 import Alpine from "@alpinejs/csp";
 import "./main.css";
@@ -7,11 +7,11 @@ import "./main.css";
 Alpine.data("theme", () => ({
   choose(event) {
     const theme = event.target.value;
-    const own = theme === "system";
-    if (own) delete document.documentElement.dataset.theme;
+    const system = theme === "system";
+    if (system) delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    // A cookie, so that the server writes it into the page and nothing flashes.
-    document.cookie = `theme=${own ? "" : theme};path=/;max-age=${own ? 0 : 31536000};samesite=lax`;
+    // A cookie, so that the server renders the theme and the page does not flash.
+    document.cookie = `theme=${system ? "" : theme};path=/;max-age=${system ? 0 : 31536000};samesite=lax`;
   },
 }));
 
@@ -20,38 +20,37 @@ Alpine.data("picture", () => ({
   choose(event) {
     const input = event.target;
     const [file] = input.files;
-    const refused = file && file.size > Number(input.dataset.maxBytes);
-    this.message = refused ? "The picture is larger than 2 MB. Choose a smaller one." : "";
-    // The browser then keeps the form, and a screen reader hears why.
+    const tooLarge = file && file.size > Number(input.dataset.maxBytes);
+    this.message = tooLarge ? input.dataset.tooLarge : "";
+    // The browser does not submit the form; a screen reader announces the message.
     input.setCustomValidity(this.message);
-    if (refused) input.setAttribute("aria-invalid", "true");
+    if (tooLarge) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
-    input.setAttribute("aria-describedby", `${input.id}_helptext${refused ? ` ${input.id}_refusal` : ""}`);
-    // What the server said of the former choice.
+    input.setAttribute("aria-describedby", `${input.id}_helptext${tooLarge ? ` ${input.id}_too_large` : ""}`);
+    // Remove the server's error for the previous file.
     document.getElementById(`${input.id}_error`)?.remove();
   },
 }));
 
-// Keyboard and screen reader go on where the answer needs them.
+// After a swap, focus the first invalid field, else the form's error, else the heading.
 document.addEventListener("htmx:after:swap", () => {
   const places = ["[aria-invalid=true]", ".errorlist.nonfield:not([hidden])", "#main h1"];
   places.map((place) => document.querySelector(place)).find(Boolean)?.focus();
 });
 
-// Without an answer of ours (no network, a proxy's own page) the form stays as it is, and says so.
-const unsent = (yes) => {
+// If the network or a proxy fails, keep the form and show an error.
+const showUnsent = (unsent) => {
   const message = document.getElementById("unsent");
-  message.hidden = !yes;
-  if (yes) message.focus();
+  message.hidden = !unsent;
+  if (unsent) message.focus();
 };
-document.addEventListener("htmx:before:request", () => unsent(false));
-document.addEventListener("htmx:error", () => unsent(true));
+document.addEventListener("htmx:before:request", () => showUnsent(false));
+document.addEventListener("htmx:error", () => showUnsent(true));
 document.addEventListener("htmx:after:request", (event) => {
   const { response, text } = event.detail.ctx;
   if (response.status < 400 || text.includes('id="main"')) return;
   event.preventDefault();
-  unsent(true);
+  showUnsent(true);
 });
 
-window.Alpine = Alpine;
 Alpine.start();

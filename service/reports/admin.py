@@ -8,7 +8,7 @@ class DailyReportAdmin(admin.ModelAdmin):
     list_display = ("day", "sign_ups", "logins", "mails_sent", "mails_failed", "sessions_removed")
     date_hierarchy = "day"
 
-    # Written once: the page reads a cache, which knows nothing of a change here.
+    # Read-only: the report page reads a cache, which a change here does not invalidate.
     def has_add_permission(self, request: object) -> bool:
         return False
 

@@ -1,4 +1,4 @@
-"""The figures of a UTC day: counted, stored once, read from the cache."""
+"""The daily report: counts the figures of a UTC day, stores them once and caches the stored reports."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -14,10 +14,10 @@ from service.accounts.models import Login, Mail, User
 from service.reports.models import DailyReport, SessionCleanup
 
 FIGURES = ("sign_ups", "logins", "mails_sent", "mails_failed", "sessions_removed")
-SHOWN_DAYS = 30
-CACHED_SECONDS = 24 * 60 * 60
-INCOMPLETE_SECONDS = 60
-VERSION = "daily-reports-version"
+REPORT_DAYS = 30  # shown on the page, and generated if missing
+CACHE_SECONDS = 24 * 60 * 60
+CACHE_SECONDS_INCOMPLETE = 60
+VERSION_KEY = "daily-reports-version"
 
 
 def today() -> date:
@@ -25,9 +25,9 @@ def today() -> date:
 
 
 def count(day: date) -> dict[str, int]:
-    """The figures of the day as they stand now."""
-    begin = datetime.combine(day, datetime.min.time(), tzinfo=UTC)
-    within = (begin, begin + timedelta(days=1) - timedelta.resolution)
+    """Returns the current figures of the day."""
+    start = datetime.combine(day, datetime.min.time(), tzinfo=UTC)
+    within = (start, start + timedelta(days=1) - timedelta.resolution)
     mails = Mail.objects.filter(changed_at__range=within)
     cleanup = SessionCleanup.objects.filter(day=day).first()
     return {
@@ -40,42 +40,43 @@ def count(day: date) -> dict[str, int]:
 
 
 def generate(day: date) -> tuple[DailyReport, bool]:
-    """The day's report and whether it was this call that made it; ValueError for a day that isn't over."""
+    """Returns the day's report and whether this call created it. Raises ValueError if the day is not over."""
     if day >= today():
-        raise ValueError(f"{day} is not over (UTC).")
+        raise ValueError(f"{day} is not over yet (UTC).")
     report, created = DailyReport.objects.get_or_create(day=day, defaults=count(day))
     if created:
-        cache.set(VERSION, uuid4().hex, timeout=None)
+        cache.set(VERSION_KEY, uuid4().hex, timeout=None)
     return report, created
 
 
 def missing_days() -> list[date]:
-    """Yesterday, and each day since the first report, of those that the page shows, that has no report."""
-    day = today()
-    yesterday, shown = day - timedelta(days=1), day - timedelta(days=SHOWN_DAYS)
+    """Returns the days without a report from the first report, at most REPORT_DAYS ago, to yesterday."""
+    now = today()
+    yesterday = now - timedelta(days=1)
     stored = set(DailyReport.objects.values_list("day", flat=True))
-    first = max(min(stored, default=yesterday), shown)
-    days = (first + timedelta(days=number) for number in range((yesterday - first).days + 1))
+    first = max(min(stored, default=yesterday), now - timedelta(days=REPORT_DAYS))
+    days = (first + timedelta(days=number) for number in range((now - first).days))
     return [day for day in days if day not in stored]
 
 
-def latest(today: date) -> Sequence[DailyReport]:
-    """The reports of the SHOWN_DAYS before today, newest first; cached for a day or until there is a new one.
+def recent(today: date) -> Sequence[DailyReport]:
+    """Returns the reports of the REPORT_DAYS before today, newest first.
 
-    Without yesterday's for a minute only: the cache may have been away when that was stored.
+    They are cached for a day or until the next report; for a minute while yesterday's is missing, because
+    `generate` cannot invalidate a cache that is down.
     """
-    # A page that has read before a new report stores what it read under the former version: nobody asks for that.
-    key = f"daily-reports:{today}:{cache.get(VERSION)}"
+    # With the version in the key, a request that read before a new report cannot overwrite the newer entry.
+    key = f"daily-reports:{today}:{cache.get(VERSION_KEY)}"
     reports: list[DailyReport] | None = cache.get(key)
     if reports is None:
-        reports = list(DailyReport.objects.filter(day__gte=today - timedelta(days=SHOWN_DAYS)))
+        reports = list(DailyReport.objects.filter(day__gte=today - timedelta(days=REPORT_DAYS)))
         complete = any(report.day == today - timedelta(days=1) for report in reports)
-        cache.set(key, reports, CACHED_SECONDS if complete else INCOMPLETE_SECONDS)
+        cache.set(key, reports, CACHE_SECONDS if complete else CACHE_SECONDS_INCOMPLETE)
     return reports
 
 
 def remove_expired_sessions() -> int:
-    """How many there were. Removed and counted in one transaction: run twice, each counts once."""
+    """Returns the number of removed sessions, and adds it to the day's figure in the same transaction."""
     with transaction.atomic():
         removed, _ = Session.objects.filter(expire_date__lt=timezone.now()).delete()
         cleanup, _ = SessionCleanup.objects.get_or_create(day=today())

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class DailyReport(models.Model):
-    """What happened on one UTC day; written once, when the day is over."""
+    """The figures of one UTC day, stored once after the day is over."""
 
     day = models.DateField(unique=True)
     sign_ups = models.PositiveIntegerField()
@@ -22,7 +22,7 @@ class DailyReport(models.Model):
 
 
 class SessionCleanup(models.Model):
-    """How many expired sessions were removed on one UTC day."""
+    """The number of expired sessions removed on one UTC day."""
 
     day = models.DateField(unique=True)
     removed = models.PositiveIntegerField(default=0)

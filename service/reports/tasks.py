@@ -1,4 +1,4 @@
-"""What Beat has done every day. Idempotent: a day's report is made once, a session removed once."""
+"""Daily tasks. Both are idempotent: a report is stored once, a session is removed once."""
 
 import structlog
 
@@ -8,17 +8,13 @@ from service.reports import daily
 logger = structlog.get_logger(__name__)
 
 
-@app.task
-def generate_daily_report() -> list[str]:
-    """Reports yesterday, and the days that were missed while nobody ran the schedule; returns the days made."""
-    made = [str(day) for day in daily.missing_days() if daily.generate(day)[1]]
-    logger.info("daily_report_generated", days=made)
-    return made
+@app.task(ignore_result=True)
+def generate_daily_report() -> None:
+    """Generates yesterday's report, and earlier ones that were missed."""
+    days = [str(day) for day in daily.missing_days() if daily.generate(day)[1]]
+    logger.info("daily_report_generated", days=days)
 
 
-@app.task
-def cleanup_expired_sessions() -> int:
-    """Removes the sessions that have expired; returns how many."""
-    removed = daily.remove_expired_sessions()
-    logger.info("expired_sessions_removed", count=removed)
-    return removed
+@app.task(ignore_result=True)
+def cleanup_expired_sessions() -> None:
+    logger.info("expired_sessions_removed", count=daily.remove_expired_sessions())

@@ -5,5 +5,5 @@ from service.reports import views
 app_name = "reports"
 urlpatterns = [
     path("", views.index, name="index"),
-    path("daily-reports.csv", views.table, name="csv"),
+    path("daily-reports.csv", views.export, name="csv"),
 ]

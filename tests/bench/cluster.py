@@ -1,4 +1,4 @@
-"""`python -m tests.bench.cluster`: what the chart costs on the current cluster; for `make bench-cluster`."""
+"""Measures the chart on the current cluster: `make bench-cluster`."""
 
 import json
 import re
@@ -22,9 +22,9 @@ COMPONENTS = ("web", "worker", "beat", "postgres", "valkey")
 
 def main() -> int:
     if not shutil.which("wrk"):
-        raise SystemExit("The bench needs wrk, since a client in Python would measure itself: apt install wrk")
-    print(f"our own layers: {layers() / 1_000_000:.0f} MB")
-    print(f"start of the image to its first answer: {spread(first_answer)}")
+        raise SystemExit("wrk is not installed. A client in Python would be too slow. Install it: apt install wrk")
+    print(f"image size without its base: {layers() / 1_000_000:.0f} MB")
+    print(f"container start to the first response: {spread(first_response)}")
     release = Release()
     try:
         limits: dict[str, Any] = {
@@ -59,14 +59,14 @@ def spread(action: Callable[[], Any]) -> str:
 
 
 def layers() -> int:
-    """Bytes of what the Dockerfile's last stage adds to its base."""
+    """Return the size in bytes of the layers that the Dockerfile adds to its base image."""
     history = run("docker", "history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", SERVICE).stdout
     added = [line.split(maxsplit=1) for line in history.splitlines() if "buildkit" in line]
     return sum(int(size) for size, _ in added)
 
 
-def first_answer() -> None:
-    """Starts the image, with a database that is not there, until /livez answers."""
+def first_response() -> None:
+    """Start a container without a database and wait until /livez responds."""
     environment = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "DJANGO_ALLOWED_HOSTS": "localhost",
@@ -80,7 +80,7 @@ def first_answer() -> None:
         "docker", "run", "--detach", "--rm", "--read-only", "--network", "host", *options, SERVICE
     ).stdout.strip()
     try:
-        until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), "the image answers", 30)
+        until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), "the container responds", 30)
     finally:
         run("docker", "kill", name)
 
@@ -91,7 +91,7 @@ def render(release: Release) -> None:
 
 
 def load(release: Release, path: str) -> str:
-    """Requests a second and p99 through the TLS ingress, by a client on the same machine."""
+    """Measure requests per second and p99 latency through the TLS ingress from the same machine."""
     command = ("wrk", "--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s", "--latency")
     output = run(*command, "--header", f"Host: {release.host}", f"https://127.0.0.1{path}").stdout
     rate, slowest = re.search(r"Requests/sec:\s+(\S+)", output), re.search(r"99%\s+(\S+)", output)
@@ -102,16 +102,16 @@ def load(release: Release, path: str) -> str:
 
 
 def memory(release: Release, when: str) -> None:
-    """Of each container, as the metrics server sees it from now on; it looks every 15 s."""
+    """Print the memory of each container from the next scrape of metrics-server, which scrapes every 15 s."""
     since = datetime.now(UTC)
 
-    def seen() -> bool:
+    def scraped() -> bool:
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{release.namespace}/pods"
         pods = json.loads(run("kubectl", "get", "--raw", path).stdout)["items"]
         times = {pod["metadata"]["name"]: datetime.fromisoformat(pod["timestamp"]) for pod in pods}
         return all(since < times.get(release.pod(component), since) for component in COMPONENTS)
 
-    until(seen, "the metrics server has seen the pods anew")
+    until(scraped, "metrics-server has scraped the pods")
     print(f"memory {when}:\n{release.kubectl('top', 'pod', '--containers', '--no-headers')}")
 
 

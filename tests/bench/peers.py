@@ -171,9 +171,8 @@ def ask(session: requests.Session, url: str) -> requests.Response:
 
 
 def load(release: Release, url: str, seconds: int) -> Result:
-    command = ("wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency")
-    command += ("--timeout", "30s", "--header", f"Host: {release.host}")
-    output = run(*command, url).stdout
+    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
+    output = run(*command, "--timeout", "30s", "--header", f"Host: {release.host}", url).stdout
     assert "Non-2xx" not in output, f"{url}: {output}"
     assert "Socket errors" not in output, f"{url}: {output}"
     rate, p99 = re.search(r"Requests/sec:\s+(\S+)", output), re.search(r"99%\s+([\d.]+)(us|ms|s)", output)

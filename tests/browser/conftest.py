@@ -1,4 +1,4 @@
-"""The whole service, as `make run` starts it, and a browser in front of it."""
+"""The service as `make run` starts it, and a browser."""
 
 import os
 import shutil
@@ -29,24 +29,24 @@ MAKE_REPORTS = "any(daily.generate(daily.today() - timedelta(days=back))[1] is N
 
 
 @dataclass
-class Troubles:
-    """What a page should never do, of all pages of a test."""
+class Problems:
+    """The console errors and failed requests of all pages of a test."""
 
     found: list[str] = field(default_factory=list)
 
-    def heard(self, message: ConsoleMessage) -> None:
-        # A page that answers 403 or 404 says so here too; for all else there is `answered`.
+    def on_console(self, message: ConsoleMessage) -> None:
+        # Chromium logs failed requests here too; `on_response` checks those.
         if message.type == "error" and not message.text.startswith("Failed to load resource: the server responded"):
             self.found.append(message.text)
 
-    def answered(self, response: Response) -> None:
+    def on_response(self, response: Response) -> None:
         if response.status >= 400 and response.request.resource_type not in ("document", "fetch"):
             self.found.append(f"{response.status} {response.url}")
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A run that ends with status 0 when it is asked to."""
+    """A running service, which has to exit with status 0 on SIGTERM."""
     folder = tmp_path_factory.mktemp("run")
     port = free_port()
     run = Service(url=f"http://127.0.0.1:{port}", data=folder / "data", output=folder / "output")
@@ -62,7 +62,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(60)
-    assert status == 0, run.said()
+    assert status == 0, run.printed()
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def base_url(service: Service) -> str:
 
 @pytest.fixture(scope="session")
 def reset_link(service: Service) -> str:
-    """A link to a new password that nobody has used; everybody of PEOPLE exists by then."""
+    """Creates PEOPLE; returns an unused password reset link."""
     return f"/accounts/password/reset/{service.manage(*SHELL, MAKE_PEOPLE).strip()}/"
 
 
@@ -83,13 +83,13 @@ def unused_people(reset_link: str) -> Iterator[str]:
 
 @pytest.fixture
 def person(unused_people: Iterator[str]) -> str:
-    """The name of somebody whom no other test uses."""
+    """The name of a user that no other test uses."""
     return next(unused_people)
 
 
 @pytest.fixture(scope="session")
 def sessions(browser: Browser, base_url: str, reset_link: str) -> Callable[[str], Any]:
-    """The cookies of somebody who has logged in; one login serves all tests."""
+    """Returns the cookies of a logged-in user; each user logs in once."""
     known: dict[str, Any] = {}
 
     def cookies(name: str) -> Any:
@@ -113,39 +113,39 @@ def as_staff(context: BrowserContext, sessions: Callable[[str], Any]) -> None:
 
 
 @pytest.fixture(scope="session")
-def caught_up(service: Service) -> None:
-    """Beat has made yesterday's report once at its start, and will not come between."""
+def startup_reports(service: Service) -> None:
+    """Beat has generated the reports that it generates at its start."""
     service.wait_for("daily_report_generated")
 
 
 @pytest.fixture
-def no_reports(service: Service, caught_up: None, reset_link: str) -> None:
+def no_reports(service: Service, startup_reports: None, reset_link: str) -> None:
     service.manage(*SHELL, f"{CLEAR_REPORTS}; cache.clear()")
 
 
 @pytest.fixture
-def reports(service: Service, caught_up: None, reset_link: str) -> None:
-    """A report of each of the last thirty days."""
+def reports(service: Service, startup_reports: None, reset_link: str) -> None:
+    """A report for each of the last 30 days."""
     service.manage(*SHELL, f"{CLEAR_REPORTS}; {MAKE_REPORTS}; cache.clear()")
 
 
 @pytest.fixture(autouse=True)
-def troubles(context: BrowserContext) -> Iterator[Troubles]:
-    """No page of any test breaks the content security policy, fails in a script or misses a file."""
-    troubles = Troubles()
+def problems(context: BrowserContext) -> Iterator[Problems]:
+    """Fails a test whose pages violate the content security policy, raise in a script or miss a file."""
+    problems = Problems()
     context.add_init_script(
         "addEventListener('securitypolicyviolation', e => console.error(`${e.violatedDirective}: ${e.blockedURI}`))"
     )
-    context.on("console", troubles.heard)
-    context.on("weberror", lambda error: troubles.found.append(str(error.error)))
-    context.on("response", troubles.answered)
-    yield troubles
-    assert troubles.found == []
+    context.on("console", problems.on_console)
+    context.on("weberror", lambda error: problems.found.append(str(error.error)))
+    context.on("response", problems.on_response)
+    yield problems
+    assert problems.found == []
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The machine's own Chromium, if there is one; root can't have the sandbox."""
+    """The installed Chromium, if any; Chromium's sandbox does not work as root."""
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     own = shutil.which("chromium")
     return browser_type_launch_args | {"args": arguments} | ({"executable_path": own} if own else {})
@@ -153,5 +153,5 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
-    # Colours are measured: none should be on its way to another.
+    # Tests measure colours, so no transitions.
     return browser_context_args | {"reduced_motion": "reduce"}

@@ -1,4 +1,4 @@
-"""Django's admin, as it is delivered: its files are hashed, its pages keep to our content security policy."""
+"""Django's admin: its static files are hashed, its pages comply with the content security policy."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.support.people import PEOPLE, READER, STAFF
 pytestmark = pytest.mark.usefixtures("as_staff")
 
 
-def test_the_admin_is_reached_and_styled(page: Page) -> None:
+def test_admin_is_linked_and_styled(page: Page) -> None:
     page.goto("/accounts/profile/")
     with page.expect_response(re.compile(r"/static/admin/css/base\.[0-9a-f]{12}\.css$")) as style:
         page.get_by_role("link", name="Admin").click()
@@ -19,7 +19,7 @@ def test_the_admin_is_reached_and_styled(page: Page) -> None:
     expect(page.locator("#header")).to_have_css("background-color", "rgb(65, 118, 144)")
 
 
-def test_users_are_listed_found_and_opened(page: Page) -> None:
+def test_users_are_listed_searched_and_opened(page: Page) -> None:
     page.goto("/admin/accounts/user/")
     expect(page.locator("#result_list tbody th").filter(has_text=re.compile(f"^({'|'.join(PEOPLE)})$"))).to_have_count(
         len(PEOPLE)

@@ -1,4 +1,4 @@
-"""What holds on every page: for every eye, on every screen, within the content security policy."""
+"""Requirements on every page: accessibility, small screens, themes, content security policy."""
 
 import re
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Troubles
+from tests.browser.conftest import Problems
 from tests.support import ROOT
 from tests.support.devserver import Service
 from tests.support.people import PICTURED, fill_sign_up
-from tests.support.pictures import drawing_named_png, photo
+from tests.support.pictures import photo, svg_named_png
 
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -47,7 +47,7 @@ def login_with_errors(request: pytest.FixtureRequest, page: Page) -> None:
 def profile_with_errors(request: pytest.FixtureRequest, page: Page) -> None:
     request.getfixturevalue("as_reader")
     page.goto("/accounts/profile/")
-    page.get_by_label("Picture", exact=True).set_input_files(drawing_named_png())
+    page.get_by_label("Picture", exact=True).set_input_files(svg_named_png())
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#id_picture_error")).to_be_visible()
 
@@ -57,8 +57,8 @@ def profile_with_picture(request: pytest.FixtureRequest, page: Page) -> None:
     page.goto("/accounts/profile/")
     page.get_by_label("Picture", exact=True).set_input_files(photo())
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_have_text("Your profile is saved.")
-    expect(page.get_by_alt_text("Your picture")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Your profile has been saved.")
+    expect(page.get_by_alt_text("Profile picture")).to_be_visible()
 
 
 def reset_confirm(request: pytest.FixtureRequest, page: Page) -> None:
@@ -74,7 +74,7 @@ def full_report(request: pytest.FixtureRequest, page: Page) -> None:
 
 
 PAGES: dict[str, Open] = {
-    "home": plain("/", "Django on Kubernetes that holds."),
+    "home": plain("/", "Django on Kubernetes, ready for production."),
     "sign_up": plain("/accounts/sign-up/", "Create an account"),
     "sign_up_with_errors": sign_up_with_errors,
     "login": plain("/accounts/login/", "Log in"),
@@ -85,35 +85,37 @@ PAGES: dict[str, Open] = {
     "profile_of_staff": plain("/accounts/profile/", "grace", "as_staff"),
     "password_change": plain("/accounts/password/", "Change your password", "as_reader"),
     "reset": plain("/accounts/password/reset/", "Reset your password"),
-    "reset_sent": plain("/accounts/password/reset/sent/", "Look into your mail"),
+    "reset_sent": plain("/accounts/password/reset/sent/", "Check your inbox"),
     "reset_confirm": reset_confirm,
-    "reset_used_up": plain("/accounts/password/reset/MQ/used-up/", "This link is used up"),
+    "reset_invalid": plain("/accounts/password/reset/MQ/invalid/", "This link is invalid"),
     "report": full_report,
     "report_empty": plain("/reports/", "Daily report", "as_staff", "no_reports"),
-    "forbidden": plain("/reports/", "That page is not for you", "as_reader"),
-    "missing": plain("/nowhere/", "There is no such page"),
+    "forbidden": plain("/reports/", "Access denied", "as_reader"),
+    "missing": plain("/nowhere/", "Page not found"),
 }
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
 @every_page
-def test_axe_finds_nothing_in_light_and_dark(name: str, page: Page, request: pytest.FixtureRequest) -> None:
+def test_page_has_no_accessibility_violations_in_light_and_dark(
+    name: str, page: Page, request: pytest.FixtureRequest
+) -> None:
     PAGES[name](request, page)
-    # Through the debugger: the content security policy lets no page load it.
+    # By page.evaluate, because the content security policy forbids the page to load axe.
     page.evaluate(AXE.read_text())
     grounds = []
-    # What differs in the dark is the colours.
-    looks: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
-    for theme, rules in looks.items():
+    # Only the colours differ between the themes.
+    themes: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
+    for theme, rules in themes.items():
         page.emulate_media(color_scheme=theme)
         result = page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", rules)
         assert findings(result) == []
-        assert len(result["passes"]) > (20 if theme == "light" else 0), "axe has looked at hardly anything"
+        assert len(result["passes"]) > (20 if theme == "light" else 0), "axe checked too little"
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert grounds == ["rgb(246, 247, 245)", "rgb(16, 21, 15)"]
 
 
-def test_axe_finds_a_text_that_is_too_pale(page: Page) -> None:
+def test_axe_detects_low_contrast(page: Page) -> None:
     page.goto("/")
     page.evaluate("document.querySelector('h1').style.color = '#eee'")
     page.evaluate(AXE.read_text())
@@ -122,21 +124,21 @@ def test_axe_finds_a_text_that_is_too_pale(page: Page) -> None:
 
 
 @every_page
-def test_no_page_scrolls_sideways_at_320_px(name: str, page: Page, request: pytest.FixtureRequest) -> None:
+def test_page_does_not_scroll_horizontally_at_320_px(name: str, page: Page, request: pytest.FixtureRequest) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     PAGES[name](request, page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-def test_a_break_of_the_content_security_policy_is_noticed(page: Page, troubles: Troubles) -> None:
+def test_content_security_policy_violation_is_detected(page: Page, problems: Problems) -> None:
     page.goto("/")
     with page.expect_console_message(lambda message: message.text == "style-src-attr: inline"):
         page.evaluate("document.body.setAttribute('style', 'color: red')")
-    assert len(troubles.found) == 2  # the browser's own words, and the event
-    troubles.found.clear()
+    assert len(problems.found) == 2  # the browser's message and the event
+    problems.found.clear()
 
 
-def test_a_chosen_theme_is_in_the_page_that_the_server_sends(page: Page) -> None:
+def test_selected_theme_is_rendered_by_the_server(page: Page) -> None:
     page.goto("/")
     dark, light = "rgb(16, 21, 15)", "rgb(246, 247, 245)"
     expect(page.locator("body")).to_have_css("background-color", light)
@@ -157,7 +159,7 @@ def test_a_chosen_theme_is_in_the_page_that_the_server_sends(page: Page) -> None
     expect(page.get_by_label("System")).to_be_checked()
 
 
-def test_the_keyboard_chooses_the_theme(page: Page) -> None:
+def test_theme_can_be_selected_by_keyboard(page: Page) -> None:
     page.goto("/")
     page.get_by_label("System").focus()
     page.keyboard.press("ArrowLeft")
@@ -165,14 +167,14 @@ def test_the_keyboard_chooses_the_theme(page: Page) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_a_missing_page_shows_nothing_of_the_inside(page: Page, service: Service) -> None:
+def test_404_page_shows_no_internals(page: Page, service: Service) -> None:
     answer = page.goto("/nowhere/")
     assert answer
     assert answer.status == 404
     text = answer.text()
-    for inside in ("Traceback", "URLconf", "DEBUG", "service.urls", str(ROOT), str(service.data)):
-        assert inside not in text
-    page.get_by_role("link", name="Go to the start").click()
+    for internal in ("Traceback", "URLconf", "DEBUG", "service.urls", str(ROOT), str(service.data)):
+        assert internal not in text
+    page.get_by_role("link", name="Go to the home page").click()
     expect(page).to_have_url(f"{service.url}/")
 
 

@@ -1,4 +1,4 @@
-"""The daily report, for staff and for nobody else."""
+"""The daily report, for staff only."""
 
 import re
 from pathlib import Path
@@ -13,27 +13,29 @@ pytestmark = pytest.mark.usefixtures("no_reports")
 
 
 @pytest.mark.usefixtures("as_staff")
-def test_no_report_says_so_and_when_the_first_comes(page: Page) -> None:
+def test_page_without_reports_states_when_the_first_is_generated(page: Page) -> None:
     page.goto("/reports/")
-    expect(page.get_by_text("No day is stored yet.")).to_be_visible()
-    expect(page.get_by_text("The first report comes at 06:00 UTC")).to_be_visible()
+    expect(page.get_by_text("No reports yet.")).to_be_visible()
+    expect(page.get_by_text("The first report is generated at 06:00 UTC.")).to_be_visible()
     expect(page.get_by_role("table")).to_have_count(0)
     expect(page.get_by_role("link", name="Download CSV")).to_have_count(0)
     expect(page.get_by_role("navigation").get_by_role("link", name="Reports")).to_have_attribute("aria-current", "page")
 
 
 @pytest.mark.usefixtures("as_staff")
-def test_staff_reads_the_report_with_its_chart_and_takes_it_along(page: Page, service: Service, tmp_path: Path) -> None:
+def test_staff_views_the_report_with_its_chart_and_downloads_the_csv(
+    page: Page, service: Service, tmp_path: Path
+) -> None:
     page.goto("/reports/")
-    expect(page.get_by_text("No day is stored yet.")).to_be_visible()
+    expect(page.get_by_text("No reports yet.")).to_be_visible()
 
     assert service.manage("generate_daily_report", "--day", str(DAY)) == f"{DAY}: stored.\n"
     page.reload()
     figures = [len(PEOPLE), LOGINS, 0, 0, 0]
-    assert page.get_by_role("table", name="Day by day").locator("tbody tr").all_inner_texts() == [
+    assert page.get_by_role("table", name="Daily figures").locator("tbody tr").all_inner_texts() == [
         "\t".join(map(str, [DAY, *figures]))
     ]
-    chart = page.get_by_role("img", name=re.compile("Sign-ups and logins of the last 30 days"))
+    chart = page.get_by_role("img", name=re.compile("Sign-ups and logins in the last 30 days"))
     expect(chart).to_be_visible()
     assert chart.locator("rect").evaluate_all("bars => bars.map(bar => bar.textContent)") == [
         f"{DAY}: {len(PEOPLE)} sign-ups",
@@ -53,13 +55,13 @@ def test_staff_reads_the_report_with_its_chart_and_takes_it_along(page: Page, se
 
 
 @pytest.mark.usefixtures("as_reader")
-def test_who_is_not_staff_is_told_so(page: Page) -> None:
+def test_user_who_is_not_staff_gets_403(page: Page) -> None:
     answer = page.goto("/reports/")
     assert answer
     assert answer.status == 403
-    expect(page.get_by_role("heading", level=1)).to_have_text("That page is not for you")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Access denied")
 
 
-def test_nobody_reads_the_report_without_a_login(page: Page, service: Service) -> None:
+def test_anonymous_user_is_redirected_to_login(page: Page, service: Service) -> None:
     page.goto("/reports/")
     expect(page).to_have_url(f"{service.url}/accounts/login/?next=/reports/")

@@ -1,4 +1,4 @@
-"""The workflows' promises."""
+"""The GitHub workflows."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.support import ROOT
 from tests.support.render import CHART
 
 
-def test_workflow_tests_the_oldest_kubernetes_and_pythons_that_are_promised() -> None:
+def test_workflow_covers_the_supported_kubernetes_and_python_versions() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yaml").read_text())["jobs"]
     floor = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"]
     requires = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if "requires-python" in line)
@@ -26,16 +26,16 @@ def test_workflow_tests_the_oldest_kubernetes_and_pythons_that_are_promised() ->
     assert pythons == ["3.11", "3.14"]
 
 
-def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
-    # given the chart as it is checked out
+def test_published_chart_has_the_published_image(tmp_path: Path) -> None:
+    # given a checkout
     shutil.copytree(CHART.parent, tmp_path / "charts")
     shutil.copytree(ROOT / "bin", tmp_path / "bin")
     steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yaml").read_text())["jobs"]["publish"]["steps"]
-    (script,) = [each["run"] for each in steps if each.get("name") == "The published chart names the published image"]
+    (script,) = [each["run"] for each in steps if each.get("name") == "Set the published image in the chart"]
 
-    # when the workflow's step runs, which fails unless the chart renders that image
+    # when the workflow's step runs, which fails if the rendered image differs
     environment = os.environ | {"REPOSITORY": "ghcr.io/owner/service"}
     subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=True)
 
-    # then its README says so, too
+    # then its README has the image, too
     subprocess.run([sys.executable, "bin/chart_docs.py", "--check"], cwd=tmp_path, check=True)

@@ -35,12 +35,12 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
     page.goto("/accounts/sign-up/")
     fill_sign_up(page, "newcomer")
     page.get_by_role("button", name="Create account").click()
-    expect(page.get_by_role("status")).to_have_text("Your account is ready. Log in to go on.")
+    expect(page.get_by_role("status")).to_have_text("Your account has been created. You can log in now.")
     log_in(page, "newcomer")
 
     page.get_by_label("Picture", exact=True).set_input_files(photo())
     page.get_by_role("button", name="Save").click()
-    picture = page.get_by_alt_text("Your picture")
+    picture = page.get_by_alt_text("Profile picture")
     expect(picture).to_be_visible()
     assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 512
 
@@ -49,6 +49,6 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
     report = ("exec", release.pod("web"), "--container", "web", "--", "python", "manage.py", "generate_daily_report")
     release.kubectl(*report)
     page.goto("/reports/")
-    expect(page.get_by_role("table", name="Day by day").get_by_role("rowheader").first).to_be_visible()
+    expect(page.get_by_role("table", name="Daily figures").get_by_role("rowheader").first).to_be_visible()
 
     release.await_mail("newcomer@example.com")

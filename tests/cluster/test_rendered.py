@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from tests.chart.test_chart import combinations
 from tests.support import ROOT
 from tests.support.cluster import Release, run
 from tests.support.render import BASE, CHART
+from tests.support.values import combinations
 
 # Those of operators and of the Gateway API: a cluster may not know them.
 CUSTOM = {"Cluster", "Pooler", "ScheduledBackup", "ScaledObject", "ExternalSecret", "PodMonitor", "HTTPRoute"}

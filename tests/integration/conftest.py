@@ -1,4 +1,4 @@
-"""What the tests of pages and tasks share."""
+"""Fixtures of the integration tests."""
 
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -17,19 +17,20 @@ from tests.support.tasks import Queue
 
 @pytest.fixture(scope="session", autouse=True)
 def _zeal() -> None:
+    """Make N+1 queries raise an exception."""
     zeal.constants.initialize_app_registry()
     zeal.patch.patch()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _patient_cache() -> None:
-    """A pause of the machine is no cache that is gone: a page would do without, and ask the database more."""
+def _long_cache_timeouts() -> None:
+    """Keep a pause of the machine from counting as a cache failure, after which pages make more database queries."""
     caches.settings["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 30, "SOCKET_TIMEOUT": 30}
 
 
 @pytest.fixture(autouse=True)
-def _suited_settings(settings: Settings, tmp_path: Path) -> None:
-    """A view that asks once a row raises; passwords cost nothing; uploads go where nobody else looks."""
+def _test_settings(settings: Settings, tmp_path: Path) -> None:
+    """Detect N+1 queries in views, hash passwords quickly, and store uploads in a directory of the test."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "zeal.middleware.zeal_middleware"]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.MEDIA_ROOT = tmp_path / "media"
@@ -37,7 +38,7 @@ def _suited_settings(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.fixture
 def queue(valkey_server: Server) -> Iterator[Queue]:
-    """The broker's queue, empty; the cache is empty too."""
+    """The queue of the Celery broker, empty; the cache is empty, too."""
     queue = Queue()
     queue.client.flushdb()
     cache.clear()
@@ -47,6 +48,6 @@ def queue(valkey_server: Server) -> Iterator[Queue]:
 
 @pytest.fixture
 def events() -> Iterator[list[MutableMapping[str, Any]]]:
-    """What the service has logged since the test began."""
+    """The log events of the service since the test began."""
     with capture_logs() as entries:
         yield entries

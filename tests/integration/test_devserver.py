@@ -1,4 +1,4 @@
-"""The servers of `devserver/` and `make run` itself, as real processes on paths with spaces."""
+"""The PostgreSQL and Valkey of the development server, and `make run`, with data directories that contain spaces."""
 
 import os
 import re
@@ -20,15 +20,15 @@ from tests.support import ROOT
 from tests.support.ports import free_port
 from tests.support.processes import answers, children, state, wait_until
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what only root can do")
+requires_root = pytest.mark.skipif(os.geteuid() != 0, reason="requires root")
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Where the data of a server is to be: in a folder with a space that nobody else may enter."""
-    folder = tmp_path / "mode 700"
-    folder.mkdir(mode=0o700)
-    return folder / "server"
+    """The data directory of a server, not created yet, in a directory with mode 0700."""
+    directory = tmp_path / "mode 700"
+    directory.mkdir(mode=0o700)
+    return directory / "server"
 
 
 def query(server: Server, sql: str) -> list[tuple[object, ...]]:
@@ -59,14 +59,14 @@ def command(pid: int) -> bytes:
     return b""
 
 
-def nothing_remains(family: list[int]) -> bool:
+def all_exited(family: list[int]) -> bool:
     return not any(alive(pid) for pid in family)
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 
-def test_postgres_finds_its_data_again(data: Path) -> None:
+def test_postgres_keeps_its_data_across_restarts(data: Path) -> None:
     first = postgres.start(data, free_port(), durable=False)
     query(first, "CREATE TABLE kept AS SELECT 'ÄÖÜ' AS text")
     first.stop()
@@ -83,11 +83,8 @@ def test_postgres_finds_its_data_again(data: Path) -> None:
     assert data.with_name("server.password").stat().st_mode & 0o777 == 0o600
 
 
-@as_root
-def test_root_runs_postgres_as_nobody_over_a_folder_of_another_user(data: Path) -> None:
-    postgres.start(data, free_port(), durable=False).stop()
-    for path in (data, *data.rglob("*")):
-        os.chown(path, 0, 0)
+@requires_root
+def test_root_runs_postgres_as_nobody(data: Path) -> None:
     server = postgres.start(data, free_port(), durable=False)
     try:
         assert Path(f"/proc/{server.process.pid}").stat().st_uid == NOBODY
@@ -96,8 +93,17 @@ def test_root_runs_postgres_as_nobody_over_a_folder_of_another_user(data: Path) 
         server.stop()
 
 
-def test_an_interrupted_initdb_is_never_taken_for_a_database(data: Path) -> None:
-    # However slow we are, it is killed before it gives the database its name: when initdb ends, it pauses.
+@requires_root
+def test_root_does_not_take_over_the_database_of_another_user(data: Path) -> None:
+    postgres.start(data, free_port(), durable=False).stop()
+    os.chown(data, 1000, 1000)
+    with pytest.raises(DevServerError, match="has wrong ownership"):
+        postgres.start(data, free_port(), durable=False)
+    assert data.stat().st_uid == 1000
+
+
+def test_postgres_starts_after_an_interrupted_initdb(data: Path) -> None:
+    # The process pauses when initdb exits (SIGCHLD), so it is always killed before it renames the directory.
     code = """if True:
         import signal, sys
         from pathlib import Path
@@ -111,64 +117,66 @@ def test_an_interrupted_initdb_is_never_taken_for_a_database(data: Path) -> None
     family = descendants(starter.pid)
     starter.kill()
     starter.wait()
-    wait_until(lambda: nothing_remains(family))
+    wait_until(lambda: all_exited(family))
     assert not data.exists()
     server = postgres.start(data, free_port(), durable=False)
     server.stop()
     assert not draft.exists()
 
 
-def test_another_major_version_is_refused(data: Path) -> None:
+def test_postgres_refuses_a_database_of_another_major_version(data: Path) -> None:
     data.mkdir()
     (data / "PG_VERSION").write_text("16\n")
     with pytest.raises(DevServerError) as error:
         postgres.start(data, free_port())
     assert str(error.value) == (
-        f"{data} holds a database of PostgreSQL 16, but this is PostgreSQL 18, which can't read it. Move it away to "
-        "begin with an empty one; to keep what is in it, write it out with pg_dump of version 16 and load it with psql."
+        f"{data} is a database of PostgreSQL 16, but PostgreSQL 18 is installed. To start with an empty database, move "
+        "the directory. To keep the data, dump it with pg_dump of PostgreSQL 16 and restore it with psql."
     )
 
 
-def test_a_folder_with_other_files_is_left_alone(data: Path) -> None:
+def test_postgres_refuses_a_directory_with_other_files(data: Path) -> None:
     data.mkdir()
     (data / "thesis.txt").write_text("ten years")
     with pytest.raises(DevServerError) as error:
         postgres.start(data, free_port())
-    assert str(error.value) == (f"{data} holds files and no database. Move them, or choose another folder.")
+    assert str(error.value) == (
+        f"{data} contains files, but no PostgreSQL database. Move the files, or choose another directory."
+    )
     assert (data / "thesis.txt").read_text() == "ten years"
 
 
-def test_a_lost_password_is_named_and_ends_the_server(data: Path) -> None:
+def test_a_wrong_password_file_is_an_error_and_stops_postgres(data: Path) -> None:
     postgres.start(data, free_port(), durable=False).stop()
     data.with_name("server.password").unlink()
     server = postgres.launch(data, free_port(), durable=False)
     with pytest.raises(DevServerError) as error:
         server.wait()
     assert str(error.value) == (
-        f"The password in {data}.password is not the one of the database in {data}. "
-        f"Put the right one back, or delete {data} to begin with an empty database."
+        f"PostgreSQL rejects the password in {data}.password. Restore the original file, or delete {data} to start "
+        "with an empty database."
     )
     assert server.process.returncode == 0
 
 
-def test_a_pid_file_that_names_a_stranger_does_not_matter(data: Path) -> None:
+def test_postgres_starts_with_a_stale_pid_file_whose_pid_was_reused(data: Path) -> None:
     server = postgres.start(data, free_port(), durable=False)
     pid_file = data / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     server.stop()
-    stranger = spawn(["sleep", "60"], unprivileged=True)
-    pid_file.write_text("\n".join([str(stranger.pid), *lines[1:6]]) + "\n")
+    other_process = spawn(["sleep", "60"], unprivileged=True)
+    pid_file.write_text("\n".join([str(other_process.pid), *lines[1:6]]) + "\n")
     try:
         again = postgres.start(data, free_port(), durable=False)
         assert query(again, "SELECT 1") == [(1,)]
-        assert stranger.poll() is None
+        assert other_process.poll() is None
         again.stop()
     finally:
-        stranger.kill()
-        stranger.wait()
+        other_process.kill()
+        other_process.wait()
 
 
-def test_a_server_that_cannot_start_says_why(data: Path) -> None:
+def test_postgres_startup_error_shows_the_log(data: Path) -> None:
     postgres.start(data, free_port(), durable=False).stop()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -176,14 +184,14 @@ def test_a_server_that_cannot_start_says_why(data: Path) -> None:
         port = other.getsockname()[1]
         with pytest.raises(DevServerError) as error:
             postgres.start(data, port)
-    assert str(error.value).startswith(f"PostgreSQL ended with status 1. {data}.log says:\n")
+    assert str(error.value).startswith(f"PostgreSQL exited with status 1. Last lines of {data}.log:\n")
     assert "Address already in use" in str(error.value)
 
 
 # --- Valkey --------------------------------------------------------------------------------------
 
 
-def test_valkey_finds_its_data_again_and_wants_a_password(data: Path) -> None:
+def test_valkey_keeps_its_data_across_restarts_and_requires_a_password(data: Path) -> None:
     first = valkey.start(data, free_port())
     with redis.Redis.from_url(first.url) as client:
         client.set("kept", "yes")
@@ -202,7 +210,7 @@ def test_valkey_finds_its_data_again_and_wants_a_password(data: Path) -> None:
     assert data.with_name("server.password").stat().st_mode & 0o777 == 0o600
 
 
-def test_valkey_that_is_not_durable_writes_nothing(data: Path) -> None:
+def test_valkey_without_durability_writes_no_files(data: Path) -> None:
     server = valkey.start(data, free_port(), durable=False)
     with redis.Redis.from_url(server.url) as client:
         client.set("lost", "yes")
@@ -214,11 +222,11 @@ def test_valkey_that_is_not_durable_writes_nothing(data: Path) -> None:
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
-    """`make run`'s process over `folder`/data, and the files with what it says on stdout and on stderr."""
-    folder.mkdir(exist_ok=True)
-    out, err = folder / f"{port}.out", folder / f"{port}.err"
-    command = [sys.executable, "-m", "devserver.run", "--port", str(port), "--data", str(folder / "data")]
+def running(directory: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
+    """Run `make run` over `directory`/data; yield the process and the files with its stdout and its stderr."""
+    directory.mkdir(exist_ok=True)
+    out, err = directory / f"{port}.out", directory / f"{port}.err"
+    command = [sys.executable, "-m", "devserver.run", "--port", str(port), "--data", str(directory / "data")]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr)
     try:
@@ -227,7 +235,7 @@ def running(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], 
         family = descendants(process.pid)
         process.terminate()
         process.wait(60)
-        wait_until(lambda: nothing_remains(family))
+        wait_until(lambda: all_exited(family))
 
 
 def wait_for(process: subprocess.Popen[bytes], out: Path, line: str) -> None:
@@ -235,7 +243,7 @@ def wait_for(process: subprocess.Popen[bytes], out: Path, line: str) -> None:
     assert process.poll() is None, out.read_text()
 
 
-def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
+def test_run_stops_all_processes_on_sigterm_and_locks_its_data(data: Path) -> None:
     port = free_port()
     with running(data, port) as (process, out, _):
         wait_for(process, out, rf"Ready +http://127\.0\.0\.1:{port} ")
@@ -245,7 +253,7 @@ def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
         assert metrics
         wait_until(lambda: answers(metrics[1]))
 
-        # What it hands out lets a shell run commands beside it.
+        # The environment file lets another shell run commands on this service.
         command = f"set -e; . '{data}/data/environment'; '{sys.executable}' manage.py createsuperuser --noinput"
         superuser = {f"DJANGO_SUPERUSER_{name}": "ada@example.org" for name in ("USERNAME", "EMAIL", "PASSWORD")}
         made = subprocess.run(
@@ -258,55 +266,56 @@ def test_run_ends_everything_on_sigterm_and_is_alone(data: Path) -> None:
             assert second.wait(60) == 1
             assert second_out.read_text() == ""
             assert second_err.read_text() == (
-                f"Another run is going on {data}/data: process {process.pid}, http://127.0.0.1:{port}. Stop it first.\n"
+                f"{data}/data is in use by another run (process {process.pid}, http://127.0.0.1:{port}). "
+                "Stop that run first.\n"
             )
 
-        # PostgreSQL, Valkey, Gunicorn and 2 workers, the exporter, Celery and 2 processes, beat, and PostgreSQL's own.
+        # PostgreSQL and its processes, Valkey, Gunicorn and 2 workers, the exporter, Celery and 2 processes, Beat.
         assert len(family) > 10
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        wait_until(lambda: nothing_remains(family))
+        wait_until(lambda: all_exited(family))
 
 
-def test_run_names_the_child_that_died_and_ends_the_others(data: Path) -> None:
+def test_run_reports_a_killed_child_and_stops_the_others(data: Path) -> None:
     with running(data, free_port()) as (process, out, err):
         wait_for(process, out, "Ready ")
         family = descendants(process.pid)
         [beat] = [pid for pid in family if command(pid).endswith(b"\0beat\0")]
         os.kill(beat, signal.SIGKILL)
         assert process.wait(60) == 1
-        assert err.read_text().splitlines()[-1] == "Beat ended with status -9."
-        wait_until(lambda: nothing_remains(family))
+        assert err.read_text().splitlines()[-1] == "Beat exited with status -9. See its output above."
+        wait_until(lambda: all_exited(family))
 
 
-def test_a_killed_run_leaves_nothing_and_the_next_finds_its_data(data: Path) -> None:
+def test_a_killed_run_leaves_no_processes_and_the_next_run_keeps_its_data(data: Path) -> None:
     with running(data, free_port()) as (process, out, _):
         wait_for(process, out, "Ready ")
         family = descendants(process.pid)
         secret = (data / "data" / "secret_key").read_text()
         process.kill()
         process.wait()
-        # At once, while the servers of the first are still ending.
+        # The servers of the first run are still shutting down.
         with running(data, free_port()) as (second, second_out, _):
             wait_for(second, second_out, "Ready ")
-            wait_until(lambda: nothing_remains(family))
+            wait_until(lambda: all_exited(family))
             assert (data / "data" / "secret_key").read_text() == secret
             second.send_signal(signal.SIGHUP)
             assert second.wait(60) == 0
 
 
 @pytest.mark.parametrize("part", ["PostgreSQL", "Valkey", "Migrations", "Beat"])
-def test_run_can_be_ended_while_it_starts(data: Path, part: str) -> None:
+def test_run_can_be_stopped_during_startup(data: Path, part: str) -> None:
     with running(data, free_port()) as (process, out, err):
         wait_for(process, out, part)
         family = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, err.read_text()
-        wait_until(lambda: nothing_remains(family))
+        wait_until(lambda: all_exited(family))
 
 
-def test_run_says_when_the_port_is_taken(data: Path) -> None:
+def test_run_reports_a_port_that_is_in_use(data: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -315,5 +324,6 @@ def test_run_says_when_the_port_is_taken(data: Path) -> None:
             assert process.wait(60) == 1
             assert out.read_text() == ""
             assert err.read_text() == (
-                f"Port {port} of 127.0.0.1 can't be had: Address already in use. Choose another: PORT=8010 make run\n"
+                f"Cannot listen on 127.0.0.1:{port} ([Errno 98] Address already in use). "
+                "Choose another port: PORT=8010 make run\n"
             )

@@ -1,4 +1,4 @@
-"""Mail to people goes to a real SMTP server: once, or not at all, and then it says so."""
+"""Mail is sent at most once, to a real SMTP server."""
 
 import threading
 import time
@@ -29,12 +29,12 @@ Events = list[MutableMapping[str, Any]]
 
 @dataclass
 class Inbox:
-    """What the server was given, and what it answers instead of taking it."""
+    """The messages that the server received and accepted, and the replies with which it refuses."""
 
     replies: dict[str, str] = field(default_factory=dict)
     drops: bool = False
-    seen: list[bytes] = field(default_factory=list)
-    taken: list[tuple[list[str], bytes]] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
+    accepted: list[tuple[list[str], bytes]] = field(default_factory=list)
 
     async def handle_MAIL(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]) -> str:  # noqa: N802 # aiosmtpd's name
         envelope.mail_from = address
@@ -47,12 +47,12 @@ class Inbox:
 
     async def handle_DATA(self, server: SMTP, _: Session, envelope: Envelope) -> str:  # noqa: N802 # aiosmtpd's name
         assert isinstance(envelope.content, bytes)
-        self.seen.append(envelope.content)
+        self.received.append(envelope.content)
         if self.drops:
             assert server.transport
             server.transport.abort()  # type: ignore[attr-defined] # it is a socket's
         elif "DATA" not in self.replies:
-            self.taken.append((envelope.rcpt_tos, envelope.content))
+            self.accepted.append((envelope.rcpt_tos, envelope.content))
         return self.replies.get("DATA", "250 OK")
 
 
@@ -68,21 +68,21 @@ def inbox(settings: Settings) -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def nobody_listens(settings: Settings) -> None:
+def unreachable_server(settings: Settings) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
 
 
 @pytest.fixture
 def welcome() -> Mail:
-    """A new person's mail, which waits to be sent."""
+    """The pending welcome mail of a new user."""
     user = User.objects.create_user("ada", "ada@example.org")
     return Mail.objects.create(user=user, kind=Mail.Kind.WELCOME)
 
 
 @pytest.fixture
 def message(queue: Queue, welcome: Mail) -> Message:
-    """Its task, out of the queue."""
+    """The task of the welcome mail, taken from the queue."""
     tasks.send_welcome_email.delay(welcome.user_id)
     return queue.take()
 
@@ -93,7 +93,7 @@ def state(mail: Mail) -> str:
 
 
 def event(mail: Mail, name: str, level: str, **others: object) -> dict[str, object]:
-    """All that a line of the log has: who and which, and no address."""
+    """Returns the complete log event; it contains no address."""
     return {
         "event": name,
         "log_level": level,
@@ -104,50 +104,48 @@ def event(mail: Mail, name: str, level: str, **others: object) -> dict[str, obje
     }
 
 
-def test_a_welcome_is_delivered_as_text_to_its_person(
+def test_welcome_mail_is_sent_as_plain_text_to_the_user(
     inbox: Inbox, message: Message, welcome: Mail, events: Events
 ) -> None:
     assert message.run() == "SUCCESS"
 
-    ((recipients, content),) = inbox.taken
-    letter = message_from_bytes(content)
+    ((recipients, content),) = inbox.accepted
+    sent_message = message_from_bytes(content)
     assert recipients == ["ada@example.org"]
-    assert (letter["Subject"], letter["To"], letter["From"], letter.get_content_type()) == (
+    assert (sent_message["Subject"], sent_message["To"], sent_message["From"], sent_message.get_content_type()) == (
         "Welcome to Mainstay",
         "ada@example.org",
         "webmaster@localhost",
         "text/plain",
     )
-    assert letter.get_payload().splitlines()[0] == "Hello ada,"  # type: ignore[union-attr] # no multipart
+    assert sent_message.get_payload().splitlines()[0] == "Hello ada,"  # type: ignore[union-attr] # no multipart
     assert (state(welcome), str(welcome)) == ("sent", f"welcome {welcome.pk}")
     assert events == [event(welcome, "mail_sent", "info")]
 
 
-def test_a_task_that_is_delivered_twice_sends_once(
-    inbox: Inbox, message: Message, welcome: Mail, events: Events
-) -> None:
+def test_task_that_runs_twice_sends_one_mail(inbox: Inbox, message: Message, welcome: Mail, events: Events) -> None:
     assert (message.run(), message.run()) == ("SUCCESS", "SUCCESS")
 
-    assert (len(inbox.taken), state(welcome)) == (1, "sent")
+    assert (len(inbox.accepted), state(welcome)) == (1, "sent")
     assert events == [
         event(welcome, "mail_sent", "info"),
-        {"event": "mail_not_due", "log_level": "info", "kind": "welcome"},
+        {"event": "mail_skipped", "log_level": "info"},
     ]
 
 
-def test_two_workers_at_once_send_once(
+def test_two_concurrent_workers_send_one_mail(
     inbox: Inbox, message: Message, welcome: Mail, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both_pending = threading.Barrier(2, timeout=20)
-    go_on = tasks._move  # noqa: SLF001 # where both are held
+    original = tasks._transition  # noqa: SLF001 # both workers wait here
 
-    def held(mail: Mail, before: Mail.State, after: Mail.State) -> bool:
+    def synchronized(mail: Mail, before: Mail.State, after: Mail.State) -> bool:
         if before == Mail.State.PENDING:
             assert mail.state == "pending"
             both_pending.wait()
-        return go_on(mail, before, after)
+        return original(mail, before, after)
 
-    monkeypatch.setattr(tasks, "_move", held)
+    monkeypatch.setattr(tasks, "_transition", synchronized)
 
     def run(_: int) -> str:
         try:
@@ -158,12 +156,12 @@ def test_two_workers_at_once_send_once(
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, range(2))) == ["SUCCESS", "SUCCESS"]
 
-    assert (len(inbox.taken), state(welcome)) == (1, "sent")
-    assert sorted(each["event"] for each in events) == ["mail_not_due", "mail_sent"]
+    assert (len(inbox.accepted), state(welcome)) == (1, "sent")
+    assert sorted(each["event"] for each in events) == ["mail_sent", "mail_skipped"]
 
 
-@pytest.mark.usefixtures("nobody_listens")
-def test_a_server_that_is_gone_is_tried_again_three_times_a_minute_apart_and_then_the_mail_has_failed(
+@pytest.mark.usefixtures("unreachable_server")
+def test_unreachable_server_is_retried_three_times_a_minute_apart_before_the_mail_fails(
     queue: Queue, message: Message, welcome: Mail, events: Events
 ) -> None:
     for attempt in (1, 2, 3):
@@ -179,7 +177,7 @@ def test_a_server_that_is_gone_is_tried_again_three_times_a_minute_apart_and_the
         assert message.due
         assert begin + timedelta(seconds=60) <= message.due <= end + timedelta(seconds=60)
 
-    assert message.run() == "SUCCESS"  # the task has done what it could
+    assert message.run() == "SUCCESS"  # no retry is left
 
     assert (state(welcome), queue.waiting()) == ("failed", [])
     assert events == [
@@ -187,7 +185,7 @@ def test_a_server_that_is_gone_is_tried_again_three_times_a_minute_apart_and_the
             event(welcome, "mail_retried", "warning", attempt=attempt, error="ConnectionRefusedError")
             for attempt in (1, 2, 3)
         ),
-        event(welcome, "mail_failed", "error", error="NotAccepted"),
+        event(welcome, "mail_failed", "error", error="DeliveryError"),
     ]
 
 
@@ -195,15 +193,15 @@ def measured(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, {"task": tasks.send_welcome_email.name, **labels}) or 0
 
 
-@pytest.mark.usefixtures("nobody_listens")
-def test_a_retry_is_measured_as_such_and_its_pause_is_no_queue(queue: Queue, message: Message) -> None:
+@pytest.mark.usefixtures("unreachable_server")
+def test_retry_is_counted_and_its_countdown_is_not_queue_time(queue: Queue, message: Message) -> None:
     duration, queued = "celery_task_duration_seconds_count", "celery_task_queue_seconds_sum"
     retried, failed = measured(duration, outcome="retried"), measured(duration, outcome="failed")
     began = time.time()
     assert message.run() == "RETRY"
     assert measured(duration, outcome="retried") == retried + 1
 
-    # when it is run a minute later, two seconds after its time
+    # when the retry runs two seconds after its ETA
     again, waited = queue.take(), measured(queued)
     assert again.due
     eta, published_at = again.due - timedelta(seconds=62), again.headers["published_at"] - 62
@@ -223,7 +221,7 @@ def test_a_retry_is_measured_as_such_and_its_pause_is_no_queue(queue: Queue, mes
         ("DATA", "554 looks like spam", "the server answered 554"),
     ],
 )
-def test_a_mail_that_the_server_has_not_taken_is_sent_later_and_once(
+def test_mail_refused_by_the_server_is_retried_and_sent_once(
     inbox: Inbox,
     queue: Queue,
     message: Message,
@@ -234,67 +232,65 @@ def test_a_mail_that_the_server_has_not_taken_is_sent_later_and_once(
     reply: str,
     error: str,
 ) -> None:
-    caplog.set_level("CRITICAL", logger="mail.log")  # that one is the server's
+    caplog.set_level("CRITICAL", logger="mail.log")  # the test server's own log
     caplog.set_level("INFO")
     inbox.replies[command] = reply
     assert message.run() == "RETRY"
-    assert (inbox.taken, state(welcome)) == ([], "pending")
+    assert (inbox.accepted, state(welcome)) == ([], "pending")
 
     inbox.replies.clear()
     assert queue.take().run() == "SUCCESS"
 
-    assert ([recipients for recipients, _ in inbox.taken], state(welcome)) == ([["ada@example.org"]], "sent")
+    assert ([recipients for recipients, _ in inbox.accepted], state(welcome)) == ([["ada@example.org"]], "sent")
     assert queue.waiting() == []
     assert events == [
         event(welcome, "mail_retried", "warning", attempt=1, error=error),
         event(welcome, "mail_sent", "info"),
     ]
-    assert "NotAccepted" in caplog.text  # Celery has had its say
+    assert "DeliveryError" in caplog.text  # logged by Celery
     assert "ada@example.org" not in caplog.text
 
 
-def test_a_connection_that_breaks_when_all_is_said_counts_as_failed_and_is_not_sent_again(
+def test_mail_fails_without_retry_if_the_connection_is_lost_after_the_data(
     inbox: Inbox, queue: Queue, message: Message, welcome: Mail, events: Events
 ) -> None:
     inbox.drops = True
 
     assert message.run() == "FAILURE"
 
-    assert len(inbox.seen) == 1  # the server may have it: nobody knows
+    assert len(inbox.received) == 1  # it may have been accepted
     assert (state(welcome), queue.waiting()) == ("failed", [])
     assert events == [event(welcome, "mail_failed", "error", error="SMTPServerDisconnected")]
 
     inbox.drops = False
     assert message.run() == "SUCCESS"
-    assert (inbox.taken, state(welcome)) == ([], "failed")
+    assert (inbox.accepted, state(welcome)) == ([], "failed")
 
 
-def test_a_person_without_an_address_is_a_failed_mail(
-    inbox: Inbox, message: Message, welcome: Mail, events: Events
-) -> None:
+def test_mail_to_a_user_without_address_fails(inbox: Inbox, message: Message, welcome: Mail, events: Events) -> None:
     User.objects.update(email="")
 
     assert message.run() == "FAILURE"
 
-    assert (inbox.seen, state(welcome)) == ([], "failed")
+    assert (inbox.received, state(welcome)) == ([], "failed")
     assert events == [event(welcome, "mail_failed", "error", error="ValueError")]
 
 
-def test_a_person_who_is_gone_gets_nothing(inbox: Inbox, message: Message, queue: Queue, events: Events) -> None:
+def test_mail_to_a_deleted_user_is_skipped(inbox: Inbox, message: Message, queue: Queue, events: Events) -> None:
     User.objects.all().delete()
 
     assert message.run() == "SUCCESS"
 
-    assert (inbox.seen, Mail.objects.count(), queue.waiting()) == ([], 0, [])
-    assert events == [{"event": "mail_not_due", "log_level": "info", "kind": "welcome"}]
+    assert (inbox.received, Mail.objects.count(), queue.waiting()) == ([], 0, [])
+    assert events == [{"event": "mail_skipped", "log_level": "info"}]
 
 
-def test_a_name_does_not_write_the_letter_s_headers(inbox: Inbox, message: Message) -> None:
-    User.objects.update(username="ada\nBcc: eve@example.org")  # no form lets it in; a letter would not mind
+def test_username_cannot_inject_mail_headers(inbox: Inbox, message: Message) -> None:
+    User.objects.update(username="ada\nBcc: eve@example.org")  # the forms reject it
 
     assert message.run() == "SUCCESS"
 
-    ((recipients, content),) = inbox.taken
+    ((recipients, content),) = inbox.accepted
     assert (recipients, message_from_bytes(content)["Bcc"]) == (["ada@example.org"], None)
 
 
@@ -305,10 +301,10 @@ def age(mail: Mail, by: timedelta) -> None:
     Mail.objects.filter(pk=mail.pk).update(changed_at=timezone.now() - by)
 
 
-def test_a_welcome_that_was_forgotten_is_enqueued_and_sent_once(
+def test_stale_welcome_mail_is_enqueued_again_and_sent_once(
     inbox: Inbox, queue: Queue, welcome: Mail, events: Events
 ) -> None:
-    age(welcome, tasks.FORGOTTEN + timedelta(seconds=1))
+    age(welcome, tasks.STALE_AFTER + timedelta(seconds=1))
 
     tasks.send_pending_mail.run()
     tasks.send_pending_mail.run()
@@ -317,33 +313,33 @@ def test_a_welcome_that_was_forgotten_is_enqueued_and_sent_once(
         ("service.accounts.tasks.send_welcome_email", [welcome.user_id])
     ] * 2
     assert (queue.take().run(), queue.take().run()) == ("SUCCESS", "SUCCESS")
-    assert (len(inbox.taken), state(welcome)) == (1, "sent")
-    assert [each["event"] for each in events] == ["mail_sent", "mail_not_due"]
+    assert (len(inbox.accepted), state(welcome)) == (1, "sent")
+    assert [each["event"] for each in events] == ["mail_sent", "mail_skipped"]
 
 
-def test_a_mail_that_may_still_have_its_task_is_left_to_it(queue: Queue, welcome: Mail, events: Events) -> None:
-    age(welcome, tasks.FORGOTTEN - timedelta(seconds=30))
+def test_pending_mail_that_is_not_stale_is_left_unchanged(queue: Queue, welcome: Mail, events: Events) -> None:
+    age(welcome, tasks.STALE_AFTER - timedelta(seconds=30))
 
     tasks.send_pending_mail.run()
 
     assert (queue.waiting(), state(welcome), events) == ([], "pending", [])
 
 
-def test_a_mail_that_was_interrupted_is_given_up_and_never_sent_again(
+def test_interrupted_mail_fails_and_is_never_sent_again(
     inbox: Inbox, queue: Queue, message: Message, welcome: Mail, events: Events
 ) -> None:
     Mail.objects.update(state=Mail.State.SENDING)
-    age(welcome, tasks.FORGOTTEN + timedelta(seconds=1))
+    age(welcome, tasks.STALE_AFTER + timedelta(seconds=1))
 
     tasks.send_pending_mail.run()
 
     assert (state(welcome), queue.waiting()) == ("failed", [])
-    assert events == [{"event": "mail_given_up", "log_level": "error", "count": 1}]
+    assert events == [{"event": "mail_abandoned", "log_level": "error", "count": 1}]
     assert message.run() == "SUCCESS"
-    assert (inbox.seen, state(welcome)) == ([], "failed")
+    assert (inbox.received, state(welcome)) == ([], "failed")
 
 
-def test_a_mail_that_is_being_sent_is_left_alone(queue: Queue, welcome: Mail, events: Events) -> None:
+def test_mail_being_sent_is_left_unchanged(queue: Queue, welcome: Mail, events: Events) -> None:
     Mail.objects.update(state=Mail.State.SENDING)
 
     tasks.send_pending_mail.run()
@@ -351,11 +347,11 @@ def test_a_mail_that_is_being_sent_is_left_alone(queue: Queue, welcome: Mail, ev
     assert (state(welcome), queue.waiting(), events) == ("sending", [], [])
 
 
-def test_a_password_reset_that_was_forgotten_is_given_up(queue: Queue, welcome: Mail, events: Events) -> None:
+def test_stale_password_reset_fails(queue: Queue, welcome: Mail, events: Events) -> None:
     reset = Mail.objects.create(user=welcome.user, kind=Mail.Kind.PASSWORD_RESET)
-    age(reset, tasks.FORGOTTEN + timedelta(seconds=1))
+    age(reset, tasks.STALE_AFTER + timedelta(seconds=1))
 
     tasks.send_pending_mail.run()
 
     assert (state(reset), state(welcome), queue.waiting()) == ("failed", "pending", [])
-    assert events == [{"event": "mail_given_up", "log_level": "error", "count": 1}]
+    assert events == [{"event": "mail_abandoned", "log_level": "error", "count": 1}]

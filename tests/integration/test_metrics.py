@@ -132,7 +132,7 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
         )
         first = Load(service, 200)
         clients(first)
-        processes.wait_until(lambda: value(url, "gunicorn_threads") == 4 * 2)
+        processes.wait_until(lambda: value(url, "http_threads") == 4 * 2)
         before, seen = weights(tmp_path), set(processes.children(master))
 
         # when workers end under load: half of them gently, in the middle of it, and half at once, between requests
@@ -156,8 +156,8 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
         assert value(url, name, **labels) == REQUESTS
         assert value(url, "django_http_requests_before_middlewares_total") == REQUESTS
         # once the last worker has begun and the last request has ended
-        processes.wait_until(lambda: value(url, "gunicorn_threads") == 4 * 2)
-        processes.wait_until(lambda: value(url, "gunicorn_threads_busy") == 0)
+        processes.wait_until(lambda: value(url, "http_threads") == 4 * 2)
+        processes.wait_until(lambda: value(url, "http_requests_in_progress") == 0)
         assert weights(tmp_path) == before
         processes.wait_until(lambda: scrape_seconds(url) < 0.05)
 
@@ -207,7 +207,7 @@ def test_what_we_add_is_measured(tmp_path: Path) -> None:
         requests.get(service.url, headers={"X-Request-Start": f"t={began}"}, timeout=30)
         requests.get(service.url, headers={"X-Request-Start": "t=nonsense"}, timeout=30)
 
-        assert value(url, "gunicorn_threads") == 6
+        assert value(url, "http_threads") == 6
         assert value(url, "http_request_queue_seconds_count") == 1
         assert value(url, "http_request_queue_seconds_bucket", le="1.0") == 0
         assert 2 <= value(url, "http_request_queue_seconds_sum") <= time.time() - began
@@ -253,7 +253,7 @@ def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"PROMETHEUS_MULTIPROC_DIR": "/nowhere"}, "PROMETHEUS_MULTIPROC_DIR is not a folder."),
+        ({"PROMETHEUS_MULTIPROC_DIR": "/nowhere"}, "PROMETHEUS_MULTIPROC_DIR is not a directory."),
         ({"METRICS_PORT": "many"}, "METRICS_PORT is not a port number."),
     ],
 )

@@ -84,7 +84,7 @@ def test_migrate_gives_up_waiting_for_another_and_changes_nothing(database: str)
     assert status == 1
     assert (
         output.splitlines()[-1]
-        == "CommandError: Another migrate holds the lock since 1 s. See whether it hangs, then try again."
+        == "CommandError: Another migrate has held the lock for 1 s. Check whether it is stuck, then try again."
     )
     assert rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
@@ -141,7 +141,7 @@ def test_a_migration_that_never_gets_its_lock_fails_with_the_remedy(database: st
 
         assert status == 1
         assert output.endswith(
-            "CommandError: A migration waited 2 times for a lock and got none. Nothing of it is applied."
+            "CommandError: A migration got no lock in 2 attempts, and nothing of it is applied."
             " End the long transaction that holds its table, or migrate at a quieter hour.\n"
         )
         assert output.count("migrate_lock_timeout") == 1

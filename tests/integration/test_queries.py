@@ -1,4 +1,4 @@
-"""What a page may ask of the database: so many queries, and never one a row."""
+"""The number of queries of each page; none depends on the number of rows."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -20,23 +20,23 @@ from tests.unit.test_pictures import encode
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("queue"), pytest.mark.urls(__name__)]
 
 
-def one_query_a_row(request: HttpRequest) -> HttpResponse:
+def n_plus_one(request: HttpRequest) -> HttpResponse:
     return HttpResponse(",".join(profile.user.username for profile in Profile.objects.all()))
 
 
-urlpatterns = [path("rows/", one_query_a_row), path("", include("service.urls"))]
+urlpatterns = [path("rows/", n_plus_one), path("", include("service.urls"))]
 
 
 @pytest.fixture
 def user(client: Client, queue: Queue) -> User:
-    """Staff, logged in, with a profile."""
+    """A logged-in superuser with a profile."""
     user = User.objects.create_user("ada", "ada@example.org", "correct-horse-7", is_staff=True, is_superuser=True)
     Profile.objects.create(user=user, display_name="Ada")
     client.force_login(user)
     return user
 
 
-def test_a_view_that_asks_once_a_row_raises_here(client: Client, user: User) -> None:
+def test_n_plus_one_query_raises(client: Client, user: User) -> None:
     Profile.objects.create(user=User.objects.create_user("grace"))
 
     with pytest.raises(NPlusOneError, match=r"N\+1 detected on accounts\.Profile\.user"):
@@ -47,7 +47,7 @@ def test_a_view_that_asks_once_a_row_raises_here(client: Client, user: User) -> 
     "name",
     ["home", "accounts:login", "accounts:sign_up", "accounts:password_reset", "accounts:password_reset_sent"],
 )
-def test_a_page_for_the_anonymous_makes_no_query(
+def test_public_page_makes_no_query(
     client: Client, django_assert_num_queries: DjangoAssertNumQueries, name: str
 ) -> None:
     with django_assert_num_queries(0):
@@ -58,7 +58,7 @@ def test_a_page_for_the_anonymous_makes_no_query(
 @pytest.mark.parametrize(
     ("name", "queries"),
     [
-        ("home", 1),  # the user; the session is in the cache
+        ("home", 1),  # the user; the session is cached
         ("accounts:password_change", 1),
         ("accounts:profile", 2),
         ("reports:index", 7),  # the user, today's five figures, the reports
@@ -66,7 +66,7 @@ def test_a_page_for_the_anonymous_makes_no_query(
         ("admin:index", 2),
     ],
 )
-def test_a_page_for_who_is_logged_in_makes_so_many_queries(
+def test_number_of_queries_of_a_page(
     client: Client, django_assert_num_queries: DjangoAssertNumQueries, name: str, queries: int
 ) -> None:
     with django_assert_num_queries(queries):
@@ -88,7 +88,7 @@ def save_profile(client: Client) -> Any:
 
 @pytest.mark.usefixtures("user")
 @pytest.mark.parametrize(("send", "queries"), [(sign_up, 11), (login, 10), (save_profile, 6)])
-def test_a_form_makes_so_many_queries(
+def test_number_of_queries_of_a_form(
     client: Client,
     django_assert_num_queries: DjangoAssertNumQueries,
     send: Callable[[Client], Any],
@@ -97,13 +97,13 @@ def test_a_form_makes_so_many_queries(
     if send is not save_profile:
         client.logout()
 
-    with django_assert_num_queries(queries):  # with those of savepoints, which stand for a transaction's
+    with django_assert_num_queries(queries):  # savepoints included
         assert send(client).status_code == 302
 
 
 @pytest.mark.usefixtures("user")
 @pytest.mark.parametrize("days", [1, 30])
-def test_the_report_page_makes_as_many_queries_for_30_reports_as_for_one(
+def test_number_of_queries_of_the_report_page_does_not_depend_on_the_number_of_reports(
     client: Client, django_assert_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     today = date(2026, 3, 20)
@@ -113,7 +113,7 @@ def test_the_report_page_makes_as_many_queries_for_30_reports_as_for_one(
 
     with django_assert_num_queries(7):
         first = client.get(reverse("reports:index"))
-    with django_assert_num_queries(6):  # the reports are in the cache by now
+    with django_assert_num_queries(6):  # the reports are cached
         client.get(reverse("reports:index"))
 
     assert first.content.decode().count('<th scope="row">') == days
@@ -122,7 +122,7 @@ def test_the_report_page_makes_as_many_queries_for_30_reports_as_for_one(
 @pytest.mark.usefixtures("user")
 @pytest.mark.parametrize("model", ["user", "profile", "mail"])
 @pytest.mark.parametrize("rows", [1, 20])
-def test_a_list_of_the_admin_makes_as_many_queries_for_20_rows_as_for_one(
+def test_number_of_queries_of_an_admin_list_does_not_depend_on_the_number_of_rows(
     client: Client, django_assert_num_queries: DjangoAssertNumQueries, model: str, rows: int
 ) -> None:
     for number in range(rows):
@@ -136,7 +136,7 @@ def test_a_list_of_the_admin_makes_as_many_queries_for_20_rows_as_for_one(
     assert response.context["cl"].result_count >= rows
 
 
-def test_media_makes_no_query(
+def test_media_file_makes_no_query(
     client: Client, django_assert_num_queries: DjangoAssertNumQueries, settings: Settings
 ) -> None:
     settings.MEDIA_ROOT.mkdir()

@@ -1,4 +1,4 @@
-"""The daily report: figures of a UTC day, stored once, shown to staff."""
+"""The daily report: counted per UTC day, stored once, displayed to staff."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +30,12 @@ TODAY = date(2026, 3, 20)
 FIRST = datetime(2026, 3, 10, tzinfo=UTC)
 LAST = datetime(2026, 3, 10, 23, 59, 59, 999_999, tzinfo=UTC)
 BEFORE, AFTER = FIRST - timedelta.resolution, LAST + timedelta.resolution
-CSV_HEAD = b"day,sign_ups,logins,mails_sent,mails_failed,sessions_removed\r\n"
+CSV_HEADER = b"day,sign_ups,logins,mails_sent,mails_failed,sessions_removed\r\n"
 
 
 @pytest.fixture
 def today(monkeypatch: pytest.MonkeyPatch) -> date:
-    """The day on which the test runs, wherever the clock stands."""
+    """A fixed current date."""
     monkeypatch.setattr(daily, "today", lambda: TODAY)
     return TODAY
 
@@ -61,7 +61,7 @@ def figures(report: DailyReport) -> list[int]:
 # --- counting ------------------------------------------------------------------------------------
 
 
-def test_a_day_has_all_from_its_first_to_its_last_microsecond_and_no_more() -> None:
+def test_count_includes_the_first_and_last_microsecond_of_the_day_only() -> None:
     for moment in (BEFORE, FIRST, LAST, AFTER):
         user = make_user(f"user-{moment.isoformat()}".replace(":", "-"), moment)
         for _ in range(2):
@@ -83,7 +83,7 @@ def test_a_day_has_all_from_its_first_to_its_last_microsecond_and_no_more() -> N
     }
 
 
-def test_a_day_without_anything_is_all_zeros() -> None:
+def test_count_of_a_day_without_activity_is_zero() -> None:
     make_user("ada", AFTER)
 
     assert daily.count(DAY) == dict.fromkeys(daily.FIGURES, 0)
@@ -92,7 +92,7 @@ def test_a_day_without_anything_is_all_zeros() -> None:
 # --- storing -------------------------------------------------------------------------------------
 
 
-def test_a_report_is_stored_once_and_later_figures_change_nothing() -> None:
+def test_stored_report_is_not_changed_by_later_activity() -> None:
     make_user("ada", FIRST)
     first, made = daily.generate(DAY)
     make_user("grace", FIRST)
@@ -105,18 +105,18 @@ def test_a_report_is_stored_once_and_later_figures_change_nothing() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_report_that_two_make_at_once_is_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_calls_store_one_report(monkeypatch: pytest.MonkeyPatch) -> None:
     make_user("ada", FIRST)
-    both_here = threading.Barrier(2, timeout=20)
-    go_on = daily.count
+    both_ready = threading.Barrier(2, timeout=20)
+    original = daily.count
 
-    def held(day: date) -> dict[str, int]:
-        found = go_on(day)
+    def synchronized(day: date) -> dict[str, int]:
+        figures = original(day)
         assert not DailyReport.objects.exists()
-        both_here.wait()  # neither has seen a report of the other
-        return found
+        both_ready.wait()  # both have counted, and neither has stored
+        return figures
 
-    monkeypatch.setattr(daily, "count", held)
+    monkeypatch.setattr(daily, "count", synchronized)
 
     def generate(_: int) -> bool:
         try:
@@ -132,28 +132,29 @@ def test_a_report_that_two_make_at_once_is_stored_once(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
-def test_a_day_that_is_not_over_is_refused(today: date, ahead: int) -> None:
+def test_report_of_an_unfinished_day_is_rejected(today: date, ahead: int) -> None:
     day = today + timedelta(days=ahead)
 
-    with pytest.raises(ValueError, match=rf"^{day} is not over \(UTC\)\.$"):
+    with pytest.raises(ValueError, match=rf"^{day} is not over yet \(UTC\)\.$"):
         daily.generate(day)
 
     assert not DailyReport.objects.exists()
 
 
-def test_the_first_report_is_yesterday_s(today: date) -> None:
-    assert tasks.generate_daily_report.run() == ["2026-03-19"]
+def test_first_report_is_for_yesterday(today: date) -> None:
+    tasks.generate_daily_report.run()
 
     assert [report.day for report in DailyReport.objects.all()] == [date(2026, 3, 19)]
 
 
-def test_days_that_were_missed_are_caught_up_once(today: date) -> None:
+def test_missed_days_are_generated_once(today: date, events: list[dict[str, Any]]) -> None:
     make_report(date(2026, 3, 16))
     make_user("ada", datetime(2026, 3, 18, 12, tzinfo=UTC))
 
-    assert tasks.generate_daily_report.run() == ["2026-03-17", "2026-03-18", "2026-03-19"]
-    assert tasks.generate_daily_report.run() == []
+    tasks.generate_daily_report.run()
+    tasks.generate_daily_report.run()
 
+    assert [event["days"] for event in events] == [["2026-03-17", "2026-03-18", "2026-03-19"], []]
     assert {str(report.day): report.sign_ups for report in DailyReport.objects.all()} == {
         "2026-03-16": 0,
         "2026-03-17": 0,
@@ -162,15 +163,16 @@ def test_days_that_were_missed_are_caught_up_once(today: date) -> None:
     }
 
 
-def test_at_most_30_days_are_caught_up(today: date) -> None:
+def test_at_most_30_missed_days_are_generated(today: date, events: list[dict[str, Any]]) -> None:
     make_report(date(2025, 1, 1))
 
-    made = tasks.generate_daily_report.run()
+    tasks.generate_daily_report.run()
 
-    assert (len(made), made[0], made[-1]) == (30, "2026-02-18", "2026-03-19")
+    (days,) = [event["days"] for event in events]
+    assert (len(days), days[0], days[-1]) == (30, "2026-02-18", "2026-03-19")
 
 
-def test_the_task_runs_in_a_worker_and_says_which_days_it_made(
+def test_task_runs_in_a_worker_and_logs_the_generated_days(
     queue: Queue, today: date, events: list[dict[str, Any]]
 ) -> None:
     tasks.generate_daily_report.delay()
@@ -187,28 +189,28 @@ def command(name: str, *arguments: str) -> str:
     return output.getvalue()
 
 
-def test_the_command_stores_a_day_and_says_whether_it_was_stored_already() -> None:
+def test_command_stores_one_day_and_prints_whether_it_was_already_stored() -> None:
     assert command("generate_daily_report", "--day", "2026-03-10") == "2026-03-10: stored.\n"
-    assert command("generate_daily_report", "--day", "2026-03-10") == "2026-03-10: was stored already.\n"
+    assert command("generate_daily_report", "--day", "2026-03-10") == "2026-03-10: already stored.\n"
 
     assert [report.day for report in DailyReport.objects.all()] == [DAY]
 
 
-def test_the_command_without_a_day_stores_what_is_missing(today: date) -> None:
+def test_command_without_day_stores_all_missing_days(today: date) -> None:
     make_report(date(2026, 3, 17))
 
     assert command("generate_daily_report") == "2026-03-18: stored.\n2026-03-19: stored.\n"
     assert command("generate_daily_report") == "No report is missing.\n"
 
 
-def test_the_command_refuses_a_day_that_is_not_over(today: date) -> None:
-    with pytest.raises(CommandError, match=r"^2026-03-20 is not over \(UTC\)\.$"):
+def test_command_rejects_an_unfinished_day(today: date) -> None:
+    with pytest.raises(CommandError, match=r"^2026-03-20 is not over yet \(UTC\)\.$"):
         command("generate_daily_report", "--day", "2026-03-20")
 
     assert not DailyReport.objects.exists()
 
 
-def test_the_command_knows_no_day_that_is_none() -> None:
+def test_command_rejects_an_invalid_date() -> None:
     with pytest.raises(CommandError, match="argument --day: invalid fromisoformat value: '2026-02-30'"):
         command("generate_daily_report", "--day", "2026-02-30")
 
@@ -225,8 +227,8 @@ def test_expired_sessions_are_removed_and_counted_once(today: date, events: list
         make_session(f"old-{number}", timedelta(seconds=-1 - number))
     make_session("young", timedelta(minutes=5))
 
-    assert tasks.cleanup_expired_sessions.run() == 3
-    assert tasks.cleanup_expired_sessions.run() == 0
+    tasks.cleanup_expired_sessions.run()
+    tasks.cleanup_expired_sessions.run()
 
     assert [session.session_key for session in Session.objects.all()] == ["young"]
     assert [(cleanup.day, cleanup.removed, str(cleanup)) for cleanup in SessionCleanup.objects.all()] == [
@@ -239,26 +241,26 @@ def test_expired_sessions_are_removed_and_counted_once(today: date, events: list
     ]
 
 
-def test_a_second_cleanup_of_the_day_adds_to_the_first(today: date) -> None:
+def test_second_cleanup_of_a_day_adds_to_its_count(today: date) -> None:
     make_session("first", timedelta(seconds=-1))
-    assert command("cleanup_expired_sessions") == "1 expired sessions removed.\n"
+    assert daily.remove_expired_sessions() == 1
     make_session("second", timedelta(seconds=-1))
     make_session("third", timedelta(seconds=-1))
 
-    assert command("cleanup_expired_sessions") == "2 expired sessions removed.\n"
+    assert daily.remove_expired_sessions() == 2
 
     assert SessionCleanup.objects.get().removed == 3
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_cleanups_at_once_count_each_session_once(today: date) -> None:
+def test_concurrent_cleanups_count_each_session_once(today: date) -> None:
     for number in range(50):
         make_session(f"old-{number}", timedelta(seconds=-1))
-    both_here = threading.Barrier(2, timeout=20)
+    both_ready = threading.Barrier(2, timeout=20)
 
     def clean(_: int) -> int:
         try:
-            both_here.wait()
+            both_ready.wait()
             return daily.remove_expired_sessions()
         finally:
             connections.close_all()
@@ -270,7 +272,7 @@ def test_two_cleanups_at_once_count_each_session_once(today: date) -> None:
     assert not Session.objects.exists()
 
 
-def test_a_person_whose_session_is_removed_is_logged_out_and_nobody_else(client: Client) -> None:
+def test_session_cleanup_logs_out_expired_sessions_only(client: Client) -> None:
     user = make_user("ada", FIRST)
     other = Client()
     client.force_login(user)
@@ -279,50 +281,50 @@ def test_a_person_whose_session_is_removed_is_logged_out_and_nobody_else(client:
 
     assert daily.remove_expired_sessions() == 1
 
-    cache.clear()  # an expired session's copy has expired there too
+    cache.clear()  # in the cache, the session would have expired too
     assert client.get(reverse("accounts:profile")).status_code == 302
     assert other.get(reverse("accounts:profile")).status_code == 200
 
 
-# --- the page ------------------------------------------------------------------------------------
+# --- pages ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", [INDEX, CSV])
-def test_the_anonymous_are_sent_to_the_login(client: Client, address: str) -> None:
+def test_anonymous_user_is_redirected_to_login(client: Client, address: str) -> None:
     response = client.get(address)
 
     assert (response.status_code, response["Location"]) == (302, f"{reverse('accounts:login')}?next={address}")
 
 
 @pytest.mark.parametrize("address", [INDEX, CSV])
-def test_who_is_not_staff_may_not_see_it(client: Client, address: str) -> None:
+def test_user_who_is_not_staff_gets_403(client: Client, address: str) -> None:
     make_report(DAY, sign_ups=4711)
     client.force_login(make_user("ada", FIRST))
 
     response = client.get(address)
 
     assert response.status_code == 403
-    assert b"That page is not for you" in response.content
+    assert b"Access denied" in response.content
     assert b"4711" not in response.content
 
 
 @pytest.mark.parametrize("address", [INDEX, CSV])
-def test_a_report_is_read_and_not_posted_to(staff: Client, address: str) -> None:
+def test_report_pages_allow_get_and_head_only(staff: Client, address: str) -> None:
     head, post = staff.head(address), staff.post(address)
 
     assert (head.status_code, head.content) == (200, b"")
     assert (post.status_code, post["Allow"]) == (405, "GET, HEAD")
 
 
-def test_without_a_report_the_page_says_when_there_will_be_one(staff: Client) -> None:
+def test_page_without_reports_states_when_the_first_is_generated(staff: Client) -> None:
     page = staff.get(INDEX).content.decode()
 
-    assert "No day is stored yet." in page
+    assert "No reports yet." in page
     assert "<table" not in page
     assert '<svg viewBox="-32' not in page
 
 
-def test_the_page_shows_today_so_far_and_the_stored_days(staff: Client, today: date) -> None:
+def test_page_shows_todays_figures_and_the_stored_reports(staff: Client, today: date) -> None:
     make_user("ada", datetime(2026, 3, 20, 8, tzinfo=UTC))
     make_report(date(2026, 3, 19), sign_ups=12, logins=34, mails_sent=56, mails_failed=7, sessions_removed=890)
     make_report(date(2026, 2, 17), sign_ups=4711)  # 31 days ago
@@ -338,34 +340,34 @@ def test_the_page_shows_today_so_far_and_the_stored_days(staff: Client, today: d
     assert "4711" not in page
 
 
-def test_midnight_comes_between_no_two_figures(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    for ask in (lambda: staff.get(INDEX), daily.missing_days, daily.remove_expired_sessions):
+def test_each_operation_reads_the_date_once(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for operation in (lambda: staff.get(INDEX), daily.missing_days, daily.remove_expired_sessions):
         days = [TODAY]
-        monkeypatch.setattr(daily, "today", days.pop)  # for who asks once
-        ask()
+        monkeypatch.setattr(daily, "today", days.pop)  # a second call raises IndexError
+        operation()
         assert days == []
 
 
 def report_queries(client: Client) -> tuple[int, str]:
-    """How many queries for reports the page made, and the page."""
+    """Returns the number of queries for reports, and the page."""
     with CaptureQueriesContext(connection) as queries:
         page = client.get(INDEX).content.decode()
     return sum("reports_dailyreport" in query["sql"] for query in queries), page
 
 
 @pytest.mark.parametrize(("newest", "seconds"), [(date(2026, 3, 19), 24 * 60 * 60), (date(2026, 3, 18), 60)])
-def test_reports_are_cached_for_a_day_but_without_yesterday_s_for_a_minute(
+def test_reports_are_cached_for_a_day_or_for_a_minute_while_yesterdays_is_missing(
     today: date, newest: date, seconds: int
 ) -> None:
     make_report(newest)
 
-    assert [report.day for report in daily.latest(today)] == [newest]
+    assert [report.day for report in daily.recent(today)] == [newest]
 
-    (key,) = cache.keys("daily-reports:*")  # type: ignore[attr-defined] # django-redis has it
-    assert seconds - 30 <= cache.ttl(key) <= seconds  # type: ignore[attr-defined] # and this
+    (key,) = cache.keys("daily-reports:*")  # type: ignore[attr-defined] # of django-redis
+    assert seconds - 30 <= cache.ttl(key) <= seconds  # type: ignore[attr-defined] # of django-redis
 
 
-def test_reports_are_cached_until_there_is_a_new_one(staff: Client, today: date) -> None:
+def test_new_report_invalidates_the_cache(staff: Client, today: date) -> None:
     make_report(date(2026, 3, 17), sign_ups=1)
     assert report_queries(staff)[0] == 1
     assert report_queries(staff)[0] == 0
@@ -377,24 +379,24 @@ def test_reports_are_cached_until_there_is_a_new_one(staff: Client, today: date)
     assert '<th scope="row">2026-03-19</th>' in page
 
 
-def test_what_a_page_has_read_before_a_new_report_is_not_shown_after_it(
+def test_request_that_read_before_a_new_report_does_not_overwrite_the_cache(
     today: date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on, made = cache.set, []
+    original, created = cache.set, []
 
-    def late(key: str, *arguments: Any, **options: Any) -> Any:
+    def delayed(key: str, *arguments: Any, **options: Any) -> Any:
         if key.startswith("daily-reports:"):
-            made.append(daily.generate(DAY)[1])  # between the page's reading and its storing
-        return go_on(key, *arguments, **options)
+            created.append(daily.generate(DAY)[1])  # after the query, before the cache is written
+        return original(key, *arguments, **options)
 
-    monkeypatch.setattr(cache, "set", late)
+    monkeypatch.setattr(cache, "set", delayed)
 
-    assert daily.latest(today) == []
-    assert [report.day for report in daily.latest(today)] == [DAY]
-    assert made == [True, False]
+    assert daily.recent(today) == []
+    assert [report.day for report in daily.recent(today)] == [DAY]
+    assert created == [True, False]
 
 
-def test_a_report_that_was_stored_already_leaves_the_cache(staff: Client, today: date) -> None:
+def test_already_stored_report_does_not_invalidate_the_cache(staff: Client, today: date) -> None:
     make_report(DAY)
     assert report_queries(staff)[0] == 1
 
@@ -403,13 +405,13 @@ def test_a_report_that_was_stored_already_leaves_the_cache(staff: Client, today:
     assert report_queries(staff)[0] == 0
 
 
-def test_the_csv_has_every_day_oldest_first(staff: Client) -> None:
+def test_csv_contains_all_reports_oldest_first(staff: Client) -> None:
     make_report(date(2026, 3, 11), sign_ups=1, logins=2, mails_sent=3, mails_failed=4, sessions_removed=5)
     make_report(date(2024, 2, 29), sign_ups=10)
 
     response = staff.get(CSV)
 
-    assert response.content == CSV_HEAD + b"2024-02-29,10,0,0,0,0\r\n2026-03-11,1,2,3,4,5\r\n"
+    assert response.content == CSV_HEADER + b"2024-02-29,10,0,0,0,0\r\n2026-03-11,1,2,3,4,5\r\n"
     assert {name: response.get(name) for name in ("Content-Type", "Content-Disposition", "Cache-Control")} == {
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": 'attachment; filename="daily-reports.csv"',
@@ -418,18 +420,18 @@ def test_the_csv_has_every_day_oldest_first(staff: Client) -> None:
     assert "X-Accel-Redirect" not in response
 
 
-def test_the_csv_of_no_report_is_its_head(staff: Client) -> None:
-    assert staff.get(CSV).content == CSV_HEAD
+def test_csv_without_reports_contains_the_header_only(staff: Client) -> None:
+    assert staff.get(CSV).content == CSV_HEADER
 
 
-def test_in_front_of_nginx_the_csv_is_a_file_that_nginx_sends(
+def test_csv_is_sent_by_nginx_if_accel_redirect_is_configured(
     staff: Client, settings: Settings, tmp_path: Path
 ) -> None:
     settings.ACCEL_REDIRECT_ROOT = str(tmp_path / "accel")
     (tmp_path / "accel").mkdir()
     make_report(DAY, logins=7)
 
-    for _ in range(2):  # the second replaces the file of the first
+    for _ in range(2):  # the second response replaces the file
         response = staff.get(CSV)
 
         assert (response.status_code, response.content) == (200, b"")
@@ -439,18 +441,18 @@ def test_in_front_of_nginx_the_csv_is_a_file_that_nginx_sends(
             "Content-Disposition": 'attachment; filename="daily-reports.csv"',
         }
         (file,) = (tmp_path / "accel").iterdir()
-        assert (file.name, file.read_bytes()) == ("daily-reports.csv", CSV_HEAD + b"2026-03-10,0,7,0,0,0\r\n")
+        assert (file.name, file.read_bytes()) == ("daily-reports.csv", CSV_HEADER + b"2026-03-10,0,7,0,0,0\r\n")
         assert file.stat().st_mode & 0o777 == 0o640
 
 
-def test_the_admin_lists_reports(client: Client) -> None:
+def test_admin_lists_reports(client: Client) -> None:
     make_report(DAY)
     client.force_login(User.objects.create_superuser("root"))
 
     assert client.get("/admin/reports/dailyreport/").context["cl"].result_count == 1
 
 
-def test_a_report_can_be_looked_at_and_not_changed_by_the_admin(client: Client) -> None:
+def test_report_is_read_only_in_the_admin(client: Client) -> None:
     one = make_report(DAY, logins=7)
     client.force_login(User.objects.create_superuser("root"))
     address = f"/admin/reports/dailyreport/{one.pk}"

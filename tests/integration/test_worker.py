@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from django.utils import timezone
-from mainstay.celery import measure_queue
+from mainstay.celery.heartbeat import measure_queue
 from prometheus_client import REGISTRY
 
 from devserver.process import Child, Server, spawn
+from mainstay import request_id
 from service.accounts.models import Mail, Profile, User
-from service.accounts.tasks import FORGOTTEN, send_password_reset_email, send_pending_mail, send_welcome_email
+from service.accounts.tasks import STALE_AFTER, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
 from service.reports.models import DailyReport
 from tests.integration.test_metrics import exporter, value
@@ -52,12 +52,12 @@ def celery(*command: str, **environment: str) -> Iterator[Child]:
         env=os.environ | ENVIRONMENT | {"DATABASE_URL": database_url()} | environment,
         log=log,
     )
-    child = Child(name="Celery", process=process, log=log, grace=30)
+    child = Child(name="Celery", process=process, log=log, stop_timeout=30)
     try:
         yield child
     finally:
         child.stop()
-    assert process.returncode == 0, child.said()
+    assert process.returncode == 0, child.log_tail()
 
 
 def events(log: Path) -> list[dict[str, object]]:
@@ -92,7 +92,7 @@ def test_a_worker_does_a_task_and_its_log_is_json_with_the_request_s_id(tmp_path
     heartbeat = tmp_path / "heartbeat"
     user = person("ada")
     with celery("worker", "--concurrency", "2", HEARTBEAT_FILE=str(heartbeat), EMAIL_URL="dummymail://") as worker:
-        with structlog.contextvars.bound_contextvars(request_id="request-of-ada"):
+        with request_id.bound("request-of-ada"):
             send_welcome_email.delay(user.pk)
         processes.wait_until(lambda: state_of(user) == Mail.State.SENT)
         # a heartbeat that goes on
@@ -115,7 +115,7 @@ def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
         user = person("grace")
         with celery("worker", "--concurrency", "1", EMAIL_URL=url) as worker:
             send_welcome_email.delay(user.pk)
-            silent.settimeout(processes.PATIENCE)
+            silent.settimeout(processes.TIMEOUT)
             conversation, _ = silent.accept()
 
             # when that process is killed in the middle of the task
@@ -126,7 +126,7 @@ def test_a_task_whose_process_is_killed_runs_again_and_is_done_once() -> None:
             # then the task comes back, finds its mail claimed and sends it no second time
             log = worker.log
             assert log
-            processes.wait_until(lambda: "mail_not_due" in log.read_text())
+            processes.wait_until(lambda: "mail_skipped" in log.read_text())
             silent.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 silent.accept()
@@ -149,7 +149,7 @@ def test_a_task_is_tried_again_when_the_database_is_back(postgres_server: Server
 def test_a_reset_behind_a_stale_look_for_forgotten_mail_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     # given a queue that nobody has emptied for longer than a mail is waited for
     reset = Mail.objects.create(user=person("hedy"), kind=Mail.Kind.PASSWORD_RESET)
-    longer = FORGOTTEN + timedelta(seconds=1)
+    longer = STALE_AFTER + timedelta(seconds=1)
     with monkeypatch.context() as patch:
         patch.setattr(app, "now", lambda: datetime.now(UTC) - longer)
         send_pending_mail.delay()
@@ -185,7 +185,7 @@ def test_tasks_are_measured_by_slot_and_the_queue_by_its_oldest_task(tmp_path: P
         processes.wait_until(lambda: value(url, "celery_tasks_waiting") == 0)
 
     names = {file.name for file in tmp_path.glob("*.db")}
-    assert {"histogram_worker-0.db", "histogram_worker-main.db", "gauge_mostrecent_worker-main.db"} <= names
+    assert {"histogram_worker-1.db", "gauge_mostrecent_worker-0.db"} <= names
 
 
 def test_beat_measures_the_queue_too_and_what_was_measured_last_counts(tmp_path: Path, queue: Queue) -> None:

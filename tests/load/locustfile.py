@@ -1,4 +1,4 @@
-"""People who look around, sign up, log in and change their profile; for `make load`, never part of the suite."""
+"""Load on a running service: visitors, and users who sign up, log in and change their profile. Run by `make load`."""
 
 import secrets
 
@@ -6,7 +6,7 @@ from locust import FastHttpUser, between, task
 
 
 class Visitor(FastHttpUser):
-    """Whoever is only looking."""
+    """An anonymous visitor."""
 
     weight = 8
     wait_time = between(0.5, 2)
@@ -20,8 +20,8 @@ class Visitor(FastHttpUser):
         self.client.get("/accounts/login/")
 
 
-class Person(FastHttpUser):
-    """Whoever signs up, logs in and comes back."""
+class Member(FastHttpUser):
+    """A user who signs up and logs in."""
 
     weight = 2
     wait_time = between(1, 3)
@@ -34,19 +34,19 @@ class Person(FastHttpUser):
         self._post("/accounts/login/", username=name, password=password)
 
     @task(3)
-    def look(self) -> None:
+    def profile(self) -> None:
         self.client.get("/accounts/profile/")
 
     @task
-    def change(self) -> None:
+    def change_profile(self) -> None:
         self._post("/accounts/profile/", display_name=secrets.token_hex(4))
 
     def _post(self, path: str, **fields: str) -> None:
-        """Fetches the form for its token, and sends it; an error on the form is a failure."""
+        """Load the form for its CSRF token and submit it. Form errors count as failures."""
         page = self.client.get(path, name=f"{path} (form)").text
         token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
         headers = {"Referer": f"{self.host}{path}"}
         data = {"csrfmiddlewaretoken": token, **fields}
-        with self.client.post(path, data, headers=headers, catch_response=True) as answer:
-            if 'aria-invalid="true"' in (answer.text or ""):
-                answer.failure("the form came back with an error")
+        with self.client.post(path, data, headers=headers, catch_response=True) as response:
+            if 'aria-invalid="true"' in (response.text or ""):
+                response.failure("The form was returned with errors.")

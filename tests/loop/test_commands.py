@@ -1,4 +1,4 @@
-"""What is asked of Skaffold beside `dev`, and how that ends."""
+"""Skaffold run, delete, render and debug, and the end of `skaffold dev`."""
 
 import pytest
 import yaml
@@ -7,37 +7,37 @@ from tests.support.cluster import run, until
 from tests.support.debugger import stopped_at
 from tests.support.skaffold import Skaffold
 
-# What Kubernetes itself puts into a namespace, or keeps for a while.
-NOT_OURS = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
-UNCOUNTED = ("events", "events.events.k8s.io", "bindings", "pods.metrics.k8s.io")
+# Objects that Kubernetes creates in every namespace, and kinds that it creates or deletes by itself.
+KUBERNETES_OBJECTS = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+IGNORED_KINDS = ("events", "events.events.k8s.io", "bindings", "pods.metrics.k8s.io")
 VOLUMES = {f"persistentvolumeclaim/{name}" for name in ("data-shop-postgres-0", "data-shop-valkey-0", "shop-uploads")}
 
 
-def everything(skaffold: Skaffold) -> set[str]:
-    """All that is in the namespace and ours, whatever its kind."""
-    # It fails, and names the others, while the API of one kind is away, such as the metrics server's.
+def objects(skaffold: Skaffold) -> set[str]:
+    """Return all objects in the namespace that Skaffold or its pods created, of every kind."""
+    # If one API is unavailable, such as that of metrics-server, kubectl fails but prints the other kinds.
     kinds = run("kubectl", "api-resources", "--namespaced", "--verbs=list", "--output=name", check=False).stdout
-    chosen = ",".join(kind for kind in kinds.split() if kind not in UNCOUNTED)
-    return set(skaffold.kubectl("get", chosen, "--output=name").split()) - NOT_OURS
+    kinds_to_list = ",".join(kind for kind in kinds.split() if kind not in IGNORED_KINDS)
+    return set(skaffold.kubectl("get", kinds_to_list, "--output=name").split()) - KUBERNETES_OBJECTS
 
 
-def test_ctrl_c_leaves_nothing_but_the_volumes(skaffold: Skaffold) -> None:
+def test_ctrl_c_deletes_everything_except_the_volumes(skaffold: Skaffold) -> None:
     skaffold.start()
-    assert everything(skaffold) > VOLUMES
+    assert objects(skaffold) > VOLUMES
 
     code = skaffold.interrupt()
 
     assert code == 0
-    until(lambda: everything(skaffold) == VOLUMES, "only the volumes are left", 180)
+    until(lambda: objects(skaffold) == VOLUMES, "only the volumes remain", 180)
 
 
-def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: Skaffold) -> None:
+def test_run_deploys_the_production_image_and_a_second_run_restarts_nothing(skaffold: Skaffold) -> None:
     skaffold.command("run")
     image, pods = skaffold.image(), skaffold.uids("pods")
-    until(lambda: skaffold.shows("/nowhere/", "</html>"), "the ingress controller has seen the release")
-    nowhere = skaffold.page("/nowhere/")
-    assert "</html>" in nowhere
-    assert "DEBUG = True" not in nowhere
+    until(lambda: skaffold.shows("/nowhere/", "</html>"), "the ingress serves the release")
+    not_found = skaffold.page("/nowhere/")
+    assert "</html>" in not_found
+    assert "DEBUG = True" not in not_found
 
     skaffold.command("run")
 
@@ -45,11 +45,11 @@ def test_run_deploys_the_image_as_it_ships_and_again_restarts_nothing(skaffold: 
     assert skaffold.uids("pods") == pods
     assert skaffold.shows("/accounts/login/", "</html>")
     skaffold.command("delete")
-    until(lambda: everything(skaffold) == VOLUMES, "only the volumes are left", 180)
+    until(lambda: objects(skaffold) == VOLUMES, "only the volumes remain", 180)
 
 
-def test_production_is_rendered_the_same_twice(skaffold: Skaffold, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKAFFOLD_LABEL", "")  # as README.md says it
+def test_rendering_the_production_profile_is_reproducible(skaffold: Skaffold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKAFFOLD_LABEL", "")  # as in README.md
     render = ("render", "--profile", "production", "--digest-source", "tag")
 
     first = skaffold.command(*render)
@@ -64,23 +64,23 @@ def test_production_is_rendered_the_same_twice(skaffold: Skaffold, monkeypatch: 
 BREAK = """
 def stop(request):
     from django.http import HttpResponse
-    return HttpResponse("went on")
+    return HttpResponse("resumed")
 urlpatterns += [path("stop/", stop)]
 """
 
 
-def test_a_debugger_stops_a_web_pod_where_the_editor_says(skaffold: Skaffold) -> None:
+def test_debugger_stops_the_web_pod_at_a_breakpoint(skaffold: Skaffold) -> None:
     skaffold.start("--profile", "debug")
     urls = skaffold.read("service/urls.py") + BREAK
     skaffold.save("service/urls.py", urls)
-    until(lambda: skaffold.page("/stop/") == "went on", "the new view")
-    line = urls.splitlines().index('    return HttpResponse("went on")') + 1
+    until(lambda: skaffold.page("/stop/") == "resumed", "the new view is served")
+    line = urls.splitlines().index('    return HttpResponse("resumed")') + 1
     answers: list[str] = []
-    # As the head of k8s/values/skaffold-debug.yaml tells an editor.
+    # The path mapping that k8s/values/skaffold-debug.yaml gives for editors.
     mapping = {"localRoot": str(skaffold.folder), "remoteRoot": "/app"}
     path = str(skaffold.folder / "service" / "urls.py")
 
     stop = stopped_at(5678, mapping, path, line, lambda: answers.append(skaffold.page("/stop/")))
 
     assert stop == {"path": path, "line": line}
-    assert answers == ["went on"]
+    assert answers == ["resumed"]

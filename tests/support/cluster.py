@@ -17,7 +17,7 @@ import requests
 import yaml
 
 from tests.support import ROOT
-from tests.support.processes import PATIENCE, wait_until
+from tests.support.processes import TIMEOUT, wait_until
 
 CHART = ROOT / "charts" / "django"
 # Where images are pushed to and pulled from, and the tag of the service's image there.
@@ -43,7 +43,7 @@ def run(
     return done
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = TIMEOUT) -> T:
     """The condition's first true answer; AssertionError when none comes in time.
 
     A question that fails, as one may with the network, is asked again.

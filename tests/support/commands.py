@@ -1,4 +1,4 @@
-"""`manage.py` as a process of its own, in the environment of the tests."""
+"""`manage.py` commands in a process of their own, with the environment of the tests."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from tests.support.servers import ENVIRONMENT
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start `manage.py` with stderr merged into stdout."""
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -20,7 +21,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def run(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Its exit code and what it said."""
+    """Run `manage.py` and return its exit status and output."""
     process = start(*arguments, **environment)
     output = process.communicate(timeout=60)[0]
     return process.returncode, output

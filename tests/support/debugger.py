@@ -1,7 +1,7 @@
-"""As much of an editor's debugger as a test needs.
+"""A minimal client of the Debug Adapter Protocol (https://microsoft.github.io/debug-adapter-protocol/specification).
 
-It speaks the Debug Adapter Protocol (https://microsoft.github.io/debug-adapter-protocol/specification). debugpy reports
-each process that the first one started by the event `debugpyAttach`, whose body is what to attach to it with.
+debugpy reports each subprocess with the event `debugpyAttach`. The body of the event has the arguments of the `attach`
+request for that subprocess.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Session:
-    """A connection to the adapter, for one process."""
+    """A connection to the debug adapter for one process."""
 
     def __init__(self, port: int, arguments: dict[str, Any]) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -71,9 +71,9 @@ class Session:
 
 
 def stopped_at(port: int, mapping: dict[str, str], path: str, line: int, request: Callable[[], Any]) -> dict[str, Any]:
-    """Attaches to Gunicorn and its worker, breaks at the line, sends the request; where the worker stopped.
+    """Set a breakpoint in Gunicorn and its worker, call `request`, and return the path and line where it stopped.
 
-    The worker goes on before this returns. Raises TimeoutError after 30 s without an answer.
+    Resumes the worker. Raises TimeoutError if the adapter does not answer within 30 s.
     """
     attach = {"pathMappings": [mapping]}
     with closing(Session(port, attach)) as master:

@@ -1,4 +1,4 @@
-"""A run of the whole service, seen from outside."""
+"""A running development server (`make run`), as its user sees it."""
 
 import os
 import re
@@ -7,50 +7,43 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from devserver import postgres, valkey
 from tests.support import ROOT, servers
 from tests.support.processes import wait_until
 
 
 @dataclass(frozen=True)
 class Service:
-    """A run of the service; what it says goes to the file `output`, mails too."""
+    """A running service. The file `output` contains everything that it prints, including mails."""
 
     url: str
     data: Path
     output: Path
 
-    def said(self) -> str:
+    def printed(self) -> str:
+        """Return the output so far."""
         return self.output.read_text(errors="replace")
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """What in the output matches; AssertionError when nothing does in time."""
+        """Wait for a match of the regular expression in the output. Raises AssertionError if there is none in time."""
         try:
-            return wait_until(lambda: re.search(pattern, self.said(), re.DOTALL))
+            return wait_until(lambda: re.search(pattern, self.printed(), re.DOTALL))
         except AssertionError as error:
-            error.add_note(f"no {pattern!r} in what ends with:\n{self.said()[-5000:]}")
+            error.add_note(f"{pattern!r} does not match the output, which ends with:\n{self.printed()[-5000:]}")
             raise
 
     def mail(self, name: str, subject: str) -> str:
-        """The text of a mail to that person, once it stands in the output."""
+        """Wait for a mail to the user and return its text."""
         pattern = (
             rf"Subject: {subject}\n(?:[\w-]+: [^\n]*\n)*?To: {name}@example\.com\n(?:[\w-]+: [^\n]*\n)*\n(.*?)\n-{{79}}"
         )
         return self.wait_for(pattern)[1]
 
     def manage(self, *command: str) -> str:
-        """What `manage.py` prints, run on the database of this run."""
-        database, cache = (int(self.wait_for(rf"{name} +127\.0\.0\.1:(\d+)")[1]) for name in ("PostgreSQL", "Valkey"))
-        environment = clean_environment() | {
-            "SECRET_KEY": (self.data / "secret_key").read_text(),
-            "DJANGO_ALLOWED_HOSTS": "localhost",
-            "DATABASE_URL": postgres.url(self.data / "postgres", database),
-            "REDIS_URL": valkey.url(self.data / "valkey", cache),
-        }
+        """Run a `manage.py` command on this service and return its output."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *command],
+            ["sh", "-c", '. "$0" && exec "$@"', self.data / "environment", sys.executable, "manage.py", *command],
             cwd=ROOT,
-            env=environment,
+            env=clean_environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -60,6 +53,6 @@ class Service:
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours, without what is meant for the Django of the test process."""
-    ours = {*servers.ENVIRONMENT, "PORT", "WEB_CONCURRENCY"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    """Return the environment without the variables of the test process."""
+    removed = {*servers.ENVIRONMENT, "PORT", "WEB_CONCURRENCY"}
+    return {name: value for name, value in os.environ.items() if name not in removed}

@@ -1,4 +1,4 @@
-"""The code in the documents, which the tests run as it stands there."""
+"""Code blocks of the documents, which the tests run unchanged."""
 
 import re
 
@@ -6,8 +6,8 @@ from tests.support import ROOT
 
 
 def blocks(document: str, language: str) -> list[str]:
-    """The fenced blocks of a language, in their order."""
+    """Return the fenced code blocks of a language in the order of the document."""
     text = (ROOT / document).read_text()
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert found, f"{document} has no block of {language}"
+    assert found, f"{document} has no {language} code block"
     return found

@@ -1,7 +1,6 @@
-"""A real Gunicorn over the test's database, for what the test client can't show."""
+"""A Gunicorn server on the test database, for tests that the Django test client cannot do."""
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,14 @@ from pathlib import Path
 
 from django.db import connection
 
+from devserver import postgres
 from devserver.process import Server, spawn
 from tests.support import ROOT
 from tests.support.ports import free_port
 from tests.support.processes import answers
-from tests.support.servers import DATA, ENVIRONMENT
+from tests.support.servers import DATA, ENVIRONMENT, POSTGRES
 
-COMMAND = ("-m", "gunicorn", "--config", "service/gunicorn.conf.py", "service.wsgi:application")
+COMMAND = ("-m", "gunicorn", "--config", "python:mainstay.gunicorn", "service.wsgi:application")
 
 
 @dataclass(kw_only=True)
@@ -26,35 +26,33 @@ class Gunicorn(Server):
 
 
 def database_url() -> str:
-    """That of the test's database."""
-    return f"{ENVIRONMENT['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+    """Return the URL of the database that pytest-django created."""
+    return postgres.url(*POSTGRES, database=connection.settings_dict["NAME"])
 
 
 @contextmanager
 def gunicorn(**environment: str) -> Iterator[Gunicorn]:
-    """One that answers, with `environment` over that of the tests; it has to end with status 0 on SIGTERM."""
+    """Run Gunicorn with `environment` added to that of the tests. It must exit with status 0 on SIGTERM."""
     port, health_port = free_port(), free_port()
     log = DATA / f"gunicorn-{port}.log"
-    ours = {
+    defaults = {
         "DATABASE_URL": database_url(),
         "GUNICORN_BIND": f"127.0.0.1:{port}",
-        "GUNICORN_HEALTH_BIND": f"127.0.0.1:{health_port}",
+        "HEALTH_BIND": f"127.0.0.1:{health_port}",
     }
-    process = spawn([sys.executable, *COMMAND], cwd=ROOT, env=os.environ | ENVIRONMENT | ours | environment, log=log)
-
+    variables = os.environ | ENVIRONMENT | defaults | environment
     server = Gunicorn(
         name="Gunicorn",
-        process=process,
+        process=spawn([sys.executable, *COMMAND], cwd=ROOT, env=variables, log=log),
         url=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{health_port}",
         log=log,
-        grace=40,
-        ending=signal.SIGTERM,
-        answers=lambda: answers(f"http://127.0.0.1:{health_port}/livez"),
+        stop_timeout=40,
+        is_ready=lambda: answers(f"http://127.0.0.1:{health_port}/livez"),
     )
     server.wait()
     try:
         yield server
     finally:
         server.stop()
-    assert process.returncode == 0, server.said()
+    assert server.process.returncode == 0, server.log_tail()

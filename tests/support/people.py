@@ -1,15 +1,15 @@
-"""Who uses the service in these tests, and how they get in."""
+"""The users of the browser tests, and how they log in and sign up."""
 
 from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Page, expect
 
-# As long as Playwright waits for all else; by itself it expects after 5 s.
+# Playwright's timeout for everything else; the default for expect is 5 s.
 expect.set_options(timeout=30_000)
 
 PASSWORD = "correct horse battery"
-# People of that day, so that its report has something to count: STAFF, whose pages are read, and many for the tests.
-DAY = datetime.now(UTC).date() - timedelta(days=2)  # over, and shown, whenever midnight comes
+# All of PEOPLE signed up on this day, and STAFF logged in LOGINS times, for the report to count.
+DAY = datetime.now(UTC).date() - timedelta(days=2)  # over and still displayed, even if midnight passes
 STAFF, READER, PICTURED, FORGETFUL = "grace", "ada", "mary", "hedy"
 PEOPLE = [STAFF, READER, PICTURED, FORGETFUL, *(f"person{number}" for number in range(12))]
 LOGINS = 7

@@ -1,4 +1,4 @@
-"""Files that people choose, as the browser hands them over."""
+"""Files to upload in the browser tests."""
 
 import io
 import os
@@ -14,12 +14,12 @@ def photo() -> FilePayload:
 
 
 def large_photo() -> FilePayload:
-    """Noise, which no format can make smaller: more than 2 MB."""
+    """Over 2 MB of noise, which cannot be compressed."""
     content = io.BytesIO()
     Image.frombytes("RGB", (1000, 900), os.urandom(2_700_000)).save(content, "PNG")
     return {"name": "large.png", "mimeType": "image/png", "buffer": content.getvalue()}
 
 
-def drawing_named_png() -> FilePayload:
+def svg_named_png() -> FilePayload:
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     return {"name": "drawing.png", "mimeType": "image/png", "buffer": svg}

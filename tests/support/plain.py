@@ -24,6 +24,7 @@ STATIC_ROOT = "/site/static"
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}}
 """
 
+TAG = "notes"
 DOCKERFILE = """\
 FROM python:3.14-slim
 WORKDIR /site
@@ -65,6 +66,6 @@ def build() -> str:
         shutil.copytree(ROOT / "tests/support/notes", folder / "notes", ignore=shutil.ignore_patterns("__pycache__"))
         run(str(ROOT / ".venv/bin/uv"), "build", "--wheel", "--package", "django-mainstay", "--out-dir", name, cwd=ROOT)
         (folder / "Dockerfile").write_text(DOCKERFILE)
-        run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:plain", name)
-    run("docker", "push", "--quiet", f"{REGISTRY}/service:plain")
-    return "plain"
+        run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:{TAG}", name)
+    run("docker", "push", "--quiet", f"{REGISTRY}/service:{TAG}")
+    return TAG

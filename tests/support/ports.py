@@ -1,6 +1,6 @@
-"""Ports for the servers of the tests, each given once, and the next one to nobody, since `make run` takes both.
+"""Unique ports for the servers of the tests, below Linux's ephemeral range (32768 and up).
 
-They lie below those that Linux gives to clients, whose connections, even closed ones, would be in the way.
+In that range, outgoing connections of other tests, also in TIME_WAIT, could occupy a port.
 """
 
 import itertools
@@ -8,20 +8,20 @@ import socket
 from contextlib import suppress
 
 
-def _slice() -> socket.socket:
-    """Its port is held for good, so that no other process of tests takes those that follow."""
+def _reserve_range() -> socket.socket:
+    """Bind the first port of a range of 500, which reserves the range for this test process."""
     for first in range(20_000, 30_000, 500):
         with suppress(OSError):
             return socket.create_server(("127.0.0.1", first))
-    raise RuntimeError("Twenty processes of tests are running already.")
+    raise RuntimeError("All 20 port ranges are reserved by running test processes. Stop some of them.")
 
 
-_held = _slice()
-_ports = itertools.count(int(_held.getsockname()[1]) + 2, 2)
+_reservation = _reserve_range()
+_ports = itertools.count(int(_reservation.getsockname()[1]) + 1)
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on and no other test is given."""
+    """Return a TCP port of 127.0.0.1 that is not in use and that no other test gets."""
     port = next(_ports)
     try:
         socket.create_server(("127.0.0.1", port)).close()

@@ -1,4 +1,4 @@
-"""Other processes as the kernel sees them: frozen, counted, awaited."""
+"""Processes as the kernel shows them, freezing them, and waiting for conditions."""
 
 import os
 import signal
@@ -11,26 +11,27 @@ from typing import TypeVar
 import requests
 
 T = TypeVar("T")
-PATIENCE = 90  # seconds: many times what anything takes, on a slow machine too
+TIMEOUT = 90  # seconds: far longer than any condition takes, even on a slow machine
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process."""
+    """Return the direct children of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def state(pid: int) -> str:
-    """One letter: R runs, S sleeps, T is stopped, Z is dead and not yet reaped."""
+    """Return the state letter of a process: R running, S sleeping, T stopped, Z zombie (proc_pid_stat(5))."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def threads(pid: int) -> int:
+    """Return the number of threads of a process."""
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """The process and its children accept connections and never answer: SIGSTOP, and SIGCONT at the end."""
+    """Stop a process and its children with SIGSTOP, so that they accept connections and never answer; then SIGCONT."""
     family = [pid, *children(pid)]
     for member in family:
         os.kill(member, signal.SIGSTOP)
@@ -43,20 +44,20 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 def answers(url: str) -> bool:
-    """With 200."""
+    """Return whether a GET request to the URL is answered with status 200."""
     with suppress(requests.RequestException):
         return requests.get(url, timeout=30).status_code == 200
     return False
 
 
 def wait_until(
-    condition: Callable[[], T | None], what: str = "so", seconds: float = PATIENCE, pause: float = 0.02
+    condition: Callable[[], T | None], what: str = "condition", seconds: float = TIMEOUT, pause: float = 0.02
 ) -> T:
-    """The condition's first true answer; AssertionError when none comes in time."""
+    """Return the first true result of `condition`. Raises AssertionError with `what` if there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
-        late = time.monotonic() > deadline  # before the question, so that a pause of the machine is no failure
+        late = time.monotonic() > deadline  # read first, so that the condition is evaluated once after the deadline
         if found := condition():
             return found
-        assert not late, f"not within {seconds:g} s: {what}"
+        assert not late, f"timed out after {seconds:g} s waiting for: {what}"
         time.sleep(pause)

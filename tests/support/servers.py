@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Valkey for the tests, at addresses that are known before they start."""
+"""The PostgreSQL and Valkey servers of the tests, and the environment with their addresses."""
 
 import atexit
 import os
@@ -26,12 +26,12 @@ ENVIRONMENT = {
     "DJANGO_HTTPS": "0",
     "DATABASE_URL": postgres.url(*POSTGRES),
     "REDIS_URL": valkey.url(*VALKEY),
-    "CELERY_BROKER_URL": valkey.url(*VALKEY).removesuffix("0") + "1",
+    "CELERY_BROKER_URL": valkey.url(*VALKEY, database=1),
     "EMAIL_URL": "memorymail://",
     "MEDIA_ROOT": str(DATA / "media"),
     "LOG_FORMAT": "json",
 }
-# What the caller's shell has set for a run is not meant for the tests.
+# Variables of the developer's shell that would change the service under test.
 for _name in (
     "DEBUG",
     "SECRET_KEY_FALLBACKS",
@@ -54,7 +54,7 @@ def start_valkey() -> Server:
 
 @contextmanager
 def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
-    """A server that a test has made up; its port on 127.0.0.1."""
+    """Serve TCP connections with `handler` on 127.0.0.1 and yield the port."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         try:

@@ -1,4 +1,4 @@
-"""Skaffold in a copy of the project, and what a developer does with it: save a file, look at the result."""
+"""Skaffold in a copy of the project, as a developer uses it: save a file, look at the result."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ import requests
 
 from tests.support import ROOT
 from tests.support.cluster import INGRESS, REGISTRY, Namespace, run, until
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 HOST = "shop.localhost"
 
 
 class Skaffold(Namespace):
-    """A namespace, a copy of the project whose files may be changed, and Skaffold's commands in both."""
+    """A namespace and a copy of the project, in which Skaffold runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,15 +34,15 @@ class Skaffold(Namespace):
         self.output = self.folder.with_suffix(".log")
 
     def flags(self) -> list[str]:
-        # Without a registry Skaffold pushes to the one that bin/kind names, or loads the image into the node itself.
+        # Without --default-repo, Skaffold pushes to the registry of bin/kind, or loads the image into the node.
         return ["--namespace", self.namespace, *(["--default-repo", REGISTRY] if REGISTRY else [])]
 
     def command(self, name: str, *arguments: str) -> str:
-        """The output of one of Skaffold's commands that end."""
+        """Run a Skaffold command and return its output."""
         return run("skaffold", name, *arguments, *self.flags(), cwd=self.folder).stdout
 
     def start(self, *arguments: str) -> None:
-        """`skaffold dev`, until it waits for changes."""
+        """Start `skaffold dev` and wait until it watches for changes."""
         with self.output.open("wb") as log:
             self.process = subprocess.Popen(
                 ["skaffold", "dev", *arguments, *self.flags()],
@@ -52,27 +52,27 @@ class Skaffold(Namespace):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.await_rest(0)
+        self.await_watching(0)
 
     def log(self) -> str:
         return self.output.read_text(errors="replace") if self.output.exists() else ""
 
-    def rests(self) -> int:
-        """How often the loop came to wait for changes."""
+    def watching_count(self) -> int:
+        """Return the number of times that Skaffold finished its work and watched for changes again."""
         return self.log().count("Watching for changes...")
 
-    def await_rest(self, after: int) -> None:
-        """Until the loop has come to rest more than `after` times."""
+    def await_watching(self, after: int) -> None:
+        """Wait until `watching_count` is greater than `after`. Raises AssertionError if Skaffold exits."""
 
-        def rested() -> bool:
+        def watching() -> bool:
             assert self.process
             assert self.process.poll() is None, self.log()[-3000:]
-            return self.rests() > after
+            return self.watching_count() > after
 
-        until(rested, "Skaffold waits for changes", 900)
+        until(watching, "Skaffold watches for changes", 900)
 
     def interrupt(self) -> int:
-        """Ctrl-C; returns the exit code. What hasn't ended after two minutes is killed, and that is an error."""
+        """Send Ctrl-C and return the exit status. After 120 s, kill Skaffold and raise TimeoutExpired."""
         assert self.process
         os.killpg(self.process.pid, signal.SIGINT)
         try:
@@ -86,24 +86,24 @@ class Skaffold(Namespace):
             if self.process and self.process.poll() is None:
                 self.interrupt()
         finally:
-            print(self.log()[-5000:])  # shown with a test that failed
+            print(self.log()[-5000:])  # pytest shows it for failed tests
             super().remove()
             shutil.rmtree(self.folder)
             self.output.unlink(missing_ok=True)
 
-    # --- what a developer does -----------------------------------------------------------------------
+    # --- actions of a developer ----------------------------------------------------------------------
 
     def read(self, path: str) -> str:
         return (self.folder / path).read_text()
 
     def save(self, path: str, text: str) -> None:
-        """As editors do: the whole file at once."""
+        """Replace a file atomically, as editors do."""
         draft = self.folder.with_suffix(".draft")
         draft.write_text(text)
         draft.replace(self.folder / path)
 
     def page(self, path: str) -> str:
-        """What a browser gets from the ingress; empty while there is no answer."""
+        """Return the page that the ingress serves, or an empty string on a connection error."""
         try:
             return self.browser.get(f"https://{INGRESS}{path}", headers={"Host": HOST}, timeout=10).text
         except requests.RequestException:
@@ -124,7 +124,8 @@ class Skaffold(Namespace):
         )
 
 
-def seconds_until(condition: Callable[[], bool], what: str, limit: float = PATIENCE) -> float:
+def seconds_until(condition: Callable[[], bool], what: str, limit: float = TIMEOUT) -> float:
+    """Wait for the condition and return the seconds that it took."""
     started = time.monotonic()
     until(condition, what, limit)
     return time.monotonic() - started

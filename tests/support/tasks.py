@@ -1,4 +1,4 @@
-"""The tasks that wait in the broker, and what a worker does with one, without its waiting for an hour to come."""
+"""Reads tasks from the broker and runs them as a worker does, without waiting for their ETA."""
 
 import base64
 import json
@@ -27,29 +27,29 @@ class Message:
 
     @property
     def due(self) -> datetime | None:
-        """When a worker may begin it; None for at once."""
+        """The ETA, or None if the task can start at once."""
         eta = self.headers["eta"]
         return datetime.fromisoformat(eta) if eta else None
 
     def run(self) -> str:
-        """Has Celery do it as a worker's process does; the state it ends in."""
+        """Runs the task as a worker process does and returns its final state."""
         request = {**self.headers, "args": self.args, "kwargs": {}, "is_eager": False, "called_directly": False}
         result = trace_task(app.tasks[self.name], self.headers["id"], tuple(self.args), {}, request, app=app)
         return result.info.state if result.info else "SUCCESS"
 
 
 class Queue:
-    """The list `celery` of the real broker."""
+    """The list `celery` of the broker."""
 
     def __init__(self) -> None:
         self.client = redis.Redis.from_url(settings.CELERY_BROKER_URL)
 
     def waiting(self) -> list[Message]:
-        """The oldest first."""
+        """Returns the waiting tasks, oldest first."""
         return [Message.parse(text) for text in reversed(self.client.lrange("celery", 0, -1))]
 
     def take(self) -> Message:
-        """The oldest, which the queue then has no more."""
+        """Removes and returns the oldest task."""
         text = self.client.rpop("celery")
-        assert isinstance(text, bytes), "no task waits"
+        assert isinstance(text, bytes), "the queue is empty"
         return Message.parse(text)

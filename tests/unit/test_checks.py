@@ -18,15 +18,15 @@ def test_the_service_as_it_is_has_nothing_to_complain_of() -> None:
 
 def test_static_files_without_hashed_names_stop_the_start(settings: Settings) -> None:
     with override_settings(STORAGES={**settings.STORAGES, "staticfiles": {"BACKEND": DJANGO_S_OWN}}):
-        assert ids() == ["operations.E001"]
+        assert ids() == ["mainstay.W001"]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("CELERY_ACCEPT_CONTENT", ["json", "pickle"], "operations.E002"),
-        ("CELERY_TASK_SERIALIZER", "pickle", "operations.E002"),
-        ("CELERY_TIMEZONE", "America/Chicago", "operations.E003"),
+        ("CELERY_ACCEPT_CONTENT", ["json", "pickle"], "mainstay.E001"),
+        ("CELERY_TASK_SERIALIZER", "pickle", "mainstay.E001"),
+        ("CELERY_TIMEZONE", "America/Chicago", "mainstay.E002"),
     ],
 )
 def test_a_setting_that_fails_at_run_time_stops_the_start(

@@ -45,7 +45,7 @@ def test_a_boolean_is_one_of_eight_words(monkeypatch: pytest.MonkeyPatch, word: 
 def test_a_url_of_another_form_is_refused_without_repeating_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ADDRESS", value)
 
-    with pytest.raises(ImproperlyConfigured, match=r"^ADDRESS is not a URL of the form postgres://") as refusal:
+    with pytest.raises(ImproperlyConfigured, match=r"^ADDRESS must be a URL of the form postgres://") as refusal:
         environment.url("ADDRESS", ("postgres",))
 
     assert value == "x" or value not in str(refusal.value)
@@ -55,7 +55,7 @@ def test_a_url_of_another_form_is_refused_without_repeating_it(monkeypatch: pyte
 def test_a_number_that_is_none_or_too_small_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("NUMBER", value)
 
-    with pytest.raises(ImproperlyConfigured, match=r"^NUMBER is not a whole number of at least 1\.$"):
+    with pytest.raises(ImproperlyConfigured, match=r"^NUMBER must be an integer of at least 1\.$"):
         environment.integer("NUMBER", default=4, minimum=1)
 
 
@@ -84,19 +84,19 @@ def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
         ("SECRET_KEY", None, "SECRET_KEY is not set."),
         ("SECRET_KEY", "changeme" * 8, "SECRET_KEY is too short or a placeholder."),
         ("SECRET_KEY", "short", "SECRET_KEY is too short or a placeholder."),
-        ("DEBUG", "maybe", "DEBUG is not a boolean."),
+        ("DEBUG", "maybe", "DEBUG must be 1, true"),
         ("DJANGO_ALLOWED_HOSTS", None, "DJANGO_ALLOWED_HOSTS is not set."),
         ("DATABASE_URL", None, "DATABASE_URL is not set."),
-        ("DATABASE_URL", "sqlite:///db.sqlite3", "DATABASE_URL is not a URL of the form postgres://"),
+        ("DATABASE_URL", "sqlite:///db.sqlite3", "DATABASE_URL must be a URL of the form postgres://"),
         ("DATABASE_URL", "postgres://u:hunter2@host:5432/", "DATABASE_URL names no database."),
-        ("REDIS_URL", "http://127.0.0.1", "REDIS_URL is not a URL of the form redis://"),
-        ("CELERY_BROKER_URL", "amqp://127.0.0.1", "CELERY_BROKER_URL is not a URL of the form redis://"),
-        ("EMAIL_URL", "pigeon://loft", "EMAIL_URL is not a URL of the form smtp+tls://"),
-        ("EMAIL_URL", "smtp://", "EMAIL_URL is not a URL of the form smtp+tls://"),
-        ("EMAIL_URL", "smtp+tls://:hunter2@:587", "EMAIL_URL is not a URL of the form smtp+tls://"),
-        ("AWS_S3_ENDPOINT_URL", "s3.example.org", "AWS_S3_ENDPOINT_URL is not a URL of the form https://"),
-        ("LOG_LEVEL", "loud", "LOG_LEVEL is none of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
-        ("LOG_FORMAT", "xml", "LOG_FORMAT is none of json, console."),
+        ("REDIS_URL", "http://127.0.0.1", "REDIS_URL must be a URL of the form redis://"),
+        ("CELERY_BROKER_URL", "amqp://127.0.0.1", "CELERY_BROKER_URL must be a URL of the form redis://"),
+        ("EMAIL_URL", "pigeon://loft", "EMAIL_URL must be a URL of the form smtp+tls://"),
+        ("EMAIL_URL", "smtp://", "EMAIL_URL must be a URL of the form smtp+tls://"),
+        ("EMAIL_URL", "smtp+tls://:hunter2@:587", "EMAIL_URL must be a URL of the form smtp+tls://"),
+        ("AWS_S3_ENDPOINT_URL", "s3.example.org", "AWS_S3_ENDPOINT_URL must be a URL of the form https://"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT must be one of json, console."),
     ],
 )
 def test_a_start_half_configured_is_refused_and_names_the_variable(name: str, value: str | None, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What can be known of `make kind` where there is no kind."""
+"""`bin/kind` with fake docker, kind and kubectl programs."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.support import ROOT
 
 CLUSTER = ROOT / "k8s" / "cluster"
 
-# The programs that the script calls, as far as it can tell: what exists is a file in $STATE, each call a line of calls.
+# Fakes of the programs that the script calls. Their state is in files in $STATE; $STATE/calls lists all calls.
 DOCKER = """
 case "$*" in
     info) test ! -e "$STATE/docker-is-down" ;;
@@ -49,25 +49,25 @@ def read(path: Path) -> Any:
 
 
 class Machine:
-    """A machine whose docker, kind and kubectl keep a record."""
+    """A machine with fake programs that record their calls."""
 
-    def __init__(self, folder: Path) -> None:
-        self.state = folder / "state"
-        self.programs = folder / "programs"
-        for made in (self.state, self.programs):
-            made.mkdir()
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+        self.programs = directory / "programs"
+        for path in (self.state, self.programs):
+            path.mkdir()
         for name, code in (("docker", DOCKER), ("kind", KIND), ("kubectl", KUBECTL)):
             program = self.programs / name
             program.write_text(f'#!/bin/bash\nset -e\necho "{name} $*" >> "$STATE/calls"\n{code}')
             program.chmod(0o755)
-        self.has("version", "0.33.0")
-        self.has("kubernetes", "v1.37.0")
+        self.set("version", "0.33.0")
+        self.set("kubernetes", "v1.37.0")
 
-    def has(self, name: str, content: str = "") -> None:
+    def set(self, name: str, content: str = "") -> None:
         (self.state / name).write_text(f"{content}\n")
 
-    def up(self, **environment: str) -> tuple[int, str, str]:
-        """The script's exit code, what it said, and what it called."""
+    def run_kind(self, **environment: str) -> tuple[int, str, str]:
+        """Run `bin/kind`; return its exit status, its output and the calls of the fake programs."""
         calls = self.state / "calls"
         calls.unlink(missing_ok=True)
         path = f"{self.programs}:/usr/bin:/bin"
@@ -86,86 +86,86 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_nothing_becomes_a_cluster_and_a_second_run_makes_nothing(machine: Machine) -> None:
-    code, said, called = machine.up()
-    assert code == 0, said
-    assert "docker run" in called
-    assert "kind create cluster --config cluster/kind.yaml\n" in called
-    assert "docker network connect kind django-registry" in called
+def test_first_run_creates_the_cluster_and_second_run_changes_nothing(machine: Machine) -> None:
+    status, output, calls = machine.run_kind()
+    assert status == 0, output
+    assert "docker run" in calls
+    assert "kind create cluster --config cluster/kind.yaml\n" in calls
+    assert "docker network connect kind django-registry" in calls
     assert (machine.state / "hosts.toml").read_text() == '[host."http://django-registry:5000"]\n'
     hosting = yaml.safe_load(read(machine.state / "registry.yaml")["data"]["localRegistryHosting.v1"])
     assert hosting["host"] == "localhost:5001"
-    assert "kubectl --context kind-django apply --server-side --filename cluster/gateway.yaml" in called
+    assert "kubectl --context kind-django apply --server-side --filename cluster/gateway.yaml" in calls
 
-    code, said, called = machine.up()
+    status, output, calls = machine.run_kind()
 
-    assert code == 0, said
-    assert not [word for word in ("docker run", "create", "delete", "network connect") if word in called]
+    assert status == 0, output
+    assert not [word for word in ("docker run", "create", "delete", "network connect") if word in calls]
 
 
-def test_another_kubernetes_is_made_where_asked_for(machine: Machine) -> None:
-    _, _, called = machine.up(NODE="kindest/node:v1.34.11")
+def test_node_selects_the_kubernetes_version(machine: Machine) -> None:
+    _, _, calls = machine.run_kind(NODE="kindest/node:v1.34.11")
 
-    assert "kind create cluster --config cluster/kind.yaml --image kindest/node:v1.34.11\n" in called
+    assert "kind create cluster --config cluster/kind.yaml --image kindest/node:v1.34.11\n" in calls
 
 
 def test_stopped_registry_and_node_are_started(machine: Machine) -> None:
-    machine.up()
-    machine.has("registry", "stopped")
-    machine.has("starting")
+    machine.run_kind()
+    machine.set("registry", "stopped")
+    machine.set("starting")
 
-    code, said, called = machine.up()
+    status, output, calls = machine.run_kind()
 
-    assert code == 0, said
-    assert "docker start django-registry\n" in called
-    assert "docker start django-control-plane\n" in called
+    assert status == 0, output
+    assert "docker start django-registry\n" in calls
+    assert "docker start django-control-plane\n" in calls
     assert (machine.state / "registry").read_text() == "running\n"
-    assert not (machine.state / "starting").exists(), "it asked until the API server answered"
+    assert not (machine.state / "starting").exists(), "kubectl wait was not called until the API server was ready"
 
 
 def test_failed_creation_leaves_no_cluster(machine: Machine) -> None:
-    machine.has("create-fails")
+    machine.set("create-fails")
 
-    code, _, called = machine.up()
+    status, _, calls = machine.run_kind()
 
-    assert code != 0
-    assert called.endswith("kind delete cluster\n")
+    assert status != 0
+    assert calls.endswith("kind delete cluster\n")
 
 
-def test_kind_that_does_not_answer_is_no_missing_cluster(machine: Machine) -> None:
-    machine.up()
-    machine.has("kind-fails")
+def test_error_of_kind_does_not_count_as_a_missing_cluster(machine: Machine) -> None:
+    machine.run_kind()
+    machine.set("kind-fails")
 
-    code, _, called = machine.up()
+    status, _, calls = machine.run_kind()
 
-    assert code != 0
-    assert called.endswith("kind get clusters\n")
+    assert status != 0
+    assert calls.endswith("kind get clusters\n")
     assert (machine.state / "cluster").read_text() == "made\n"
 
 
-def test_begun_cluster_is_made_anew(machine: Machine) -> None:
-    machine.has("cluster", "begun")
+def test_partially_created_cluster_is_recreated(machine: Machine) -> None:
+    machine.set("cluster", "begun")
 
-    code, said, called = machine.up()
+    status, output, calls = machine.run_kind()
 
-    assert code == 0, said
-    assert called.index("kind delete cluster") < called.index("kind create cluster")
+    assert status == 0, output
+    assert calls.index("kind delete cluster") < calls.index("kind create cluster")
 
 
 @pytest.mark.parametrize("missing", ["docker", "kind", "kubectl"])
-def test_missing_program_is_named_with_where_to_get_it(machine: Machine, missing: str) -> None:
+def test_missing_program_is_an_error_with_installation_instructions(machine: Machine, missing: str) -> None:
     (machine.programs / missing).unlink()
-    # Nothing but these and the system's own, where a developer's machine may have them too.
-    code, said, called = machine.up(PATH=f"{machine.programs}:{system(machine.programs.parent)}")
+    # The usual PATH may contain the real program.
+    status, output, calls = machine.run_kind(PATH=f"{machine.programs}:{system_programs(machine.programs.parent)}")
 
-    assert code == 1
-    assert said.startswith(f"{missing} is not installed: https://")
-    assert called == ""
+    assert status == 1
+    assert output.startswith(f"{missing} is not installed. Install it: https://")
+    assert calls == ""
 
 
-def system(folder: Path) -> Path:
-    """A folder with what the script uses of a system."""
-    tools = folder / "system"
+def system_programs(directory: Path) -> Path:
+    """Return a directory with only the system programs that the script calls."""
+    tools = directory / "system"
     tools.mkdir()
     for name in ("bash", "env", "dirname", "grep", "sort", "xargs", "cat", "rm"):
         program = shutil.which(name)
@@ -174,19 +174,19 @@ def system(folder: Path) -> Path:
     return tools
 
 
-def test_docker_that_does_not_answer_and_old_kind_are_told(machine: Machine) -> None:
-    machine.has("docker-is-down")
-    assert machine.up()[:2] == (1, "Docker is not running: start it, or check `docker info`.\n")
+def test_stopped_docker_and_old_kind_are_errors(machine: Machine) -> None:
+    machine.set("docker-is-down")
+    assert machine.run_kind()[:2] == (1, "Cannot connect to Docker. Start it; `docker info` shows the error.\n")
     (machine.state / "docker-is-down").unlink()
-    machine.has("version", "0.29.0")
+    machine.set("version", "0.29.0")
 
-    code, said, called = machine.up()
+    status, output, calls = machine.run_kind()
 
-    assert (code, said) == (1, "kind 0.29.0 is too old: install 0.33.0 or later.\n")
-    assert "run" not in called
+    assert (status, output) == (1, "kind 0.33.0 or newer is required, and 0.29.0 is installed. Upgrade it.\n")
+    assert "run" not in calls
 
 
-def test_only_this_machine_reaches_the_ports_of_the_ingress() -> None:
+def test_ingress_ports_are_published_on_loopback_only() -> None:
     (node,) = read(CLUSTER / "kind.yaml")["nodes"]
     (traefik,) = [
         item for item in yaml.safe_load_all((CLUSTER / "traefik.yaml").read_text()) if item["kind"] == "Deployment"

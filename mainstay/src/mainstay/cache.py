@@ -1,4 +1,4 @@
-"""The client of the cache, whose lost server is ignored (django-redis's IGNORE_EXCEPTIONS)."""
+"""A client for django-redis."""
 
 from typing import Any
 
@@ -8,7 +8,10 @@ from redis.exceptions import InvalidResponse
 
 
 class Client(Redis):
-    """Takes an answer that is none of Redis's for a lost server: a proxy's `HTTP/1.1 400`, where the server is away."""
+    """Treats a reply that is not Redis protocol as a connection error, which IGNORE_EXCEPTIONS ignores.
+
+    While Valkey's pod is replaced, another server may answer at its address for a moment.
+    """
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:

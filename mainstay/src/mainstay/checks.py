@@ -1,38 +1,45 @@
-"""What Django would take silently and the service would miss at run time."""
+"""System checks of settings that Django accepts and that fail at run time."""
 
 from typing import Any
 
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
+from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
 from django.core.checks import CheckMessage, Error, register
-from whitenoise.storage import CompressedManifestStaticFilesStorage
+from django.core.checks import Warning as CheckWarning
 
 
 @register
-def static_files_are_hashed(**_: Any) -> list[CheckMessage]:
-    """The old STATICFILES_STORAGE is ignored since Django 5.1: assert the storage itself."""
-    if isinstance(staticfiles_storage, CompressedManifestStaticFilesStorage):
+def static_files_have_hashed_names(**_: Any) -> list[CheckMessage]:
+    """Django 5.1 and later ignore STATICFILES_STORAGE, so the storage itself is checked."""
+    if isinstance(staticfiles_storage, ManifestFilesMixin):
         return []
     return [
-        Error(
-            "Static files have no hashed names.",
+        CheckWarning(
+            "Static files have no hashed names, so browsers may keep an old version.",
             hint='Set STORAGES["staticfiles"] to whitenoise.storage.CompressedManifestStaticFilesStorage.',
-            id="operations.E001",
+            id="mainstay.W001",
         )
     ]
 
 
 @register
 def tasks_are_json(**_: Any) -> list[CheckMessage]:
-    """A pickled message runs what it likes in the worker."""
-    if settings.CELERY_ACCEPT_CONTENT == ["json"] and settings.CELERY_TASK_SERIALIZER == "json":
+    """A pickled message can run any code in the worker."""
+    accepted = getattr(settings, "CELERY_ACCEPT_CONTENT", ["json"])
+    if list(accepted) == ["json"] and getattr(settings, "CELERY_TASK_SERIALIZER", "json") == "json":
         return []
-    return [Error("Tasks are not JSON alone.", hint='Set CELERY_ACCEPT_CONTENT to ["json"].', id="operations.E002")]
+    return [
+        Error(
+            "Celery accepts or sends messages other than JSON.",
+            hint='Set CELERY_ACCEPT_CONTENT to ["json"] and CELERY_TASK_SERIALIZER to "json".',
+            id="mainstay.E001",
+        )
+    ]
 
 
 @register
-def clock_is_utc(**_: Any) -> list[CheckMessage]:
-    """Days of the report and hours of the schedule are of one clock."""
-    if settings.TIME_ZONE == settings.CELERY_TIMEZONE == "UTC":
+def time_zones_agree(**_: Any) -> list[CheckMessage]:
+    """The hours of Beat's schedule are those of Django."""
+    if getattr(settings, "CELERY_TIMEZONE", settings.TIME_ZONE) == settings.TIME_ZONE:
         return []
-    return [Error("TIME_ZONE and CELERY_TIMEZONE differ or are not UTC.", hint="Set both.", id="operations.E003")]
+    return [Error("CELERY_TIMEZONE differs from TIME_ZONE.", hint="Set both to the same zone.", id="mainstay.E002")]

@@ -1,25 +1,104 @@
-"""Is the database's schema at least the image's?"""
+"""PostgreSQL, asked with a deadline, and the migrations that it lacks."""
 
-from collections.abc import Iterable
+import select
+import threading
+import time
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 
+TIMEOUT = 1.0  # seconds that a query of this module may take
+
 Key = tuple[str, str]
 
-
-@cache
-def on_disk() -> dict[Key, Migration]:
-    """The image's migrations by app and name."""
-    return dict(MigrationLoader(None).disk_migrations)
+_connection: psycopg2.extensions.connection | None = None
+_connection_lock = threading.Lock()
 
 
-def pending(applied: Iterable[Key]) -> list[Key]:
-    """What the image has and the database has not; a squashed one counts when all that it replaces is applied."""
+class DatabaseUnavailable(Exception):  # noqa: N818 # a state of the server, not an error of the caller
+    """The reason without the server's own message, which names hosts and users."""
+
+
+def query(sql: str) -> Sequence[Any]:
+    """The rows of `sql` within TIMEOUT seconds, even if the server accepts connections and never answers.
+
+    DatabaseUnavailable if there is no answer. The connection is asynchronous, so that no thread stays behind in libpq.
+    It is kept between calls, so that a pod that has its connections stays ready while PostgreSQL accepts no new ones.
+    """
+    global _connection
+    deadline = time.monotonic() + TIMEOUT
+    with _connection_lock:
+        try:
+            if _connection is None:
+                _connection = psycopg2.connect(**_parameters(), async_=True)
+                _wait(_connection, deadline)
+            with _connection.cursor() as cursor:
+                cursor.execute(sql)
+                _wait(_connection, deadline)
+                return cursor.fetchall()
+        except (psycopg2.Error, TimeoutError) as error:
+            if _connection is not None:
+                _connection.close()
+            _connection = None
+            raise DatabaseUnavailable(_reason(error)) from error
+
+
+def unapplied_migrations() -> list[Key]:
+    """The migrations of the image that the database lacks, sorted; DatabaseUnavailable if there is no answer."""
+    return unapplied(query("SELECT app, name FROM django_migrations"))
+
+
+def unapplied(applied: Iterable[Key]) -> list[Key]:
+    """The migrations of the image that are not in `applied`.
+
+    A squashed migration counts as applied when all that it replaces are.
+    """
     done = set(applied)
     return sorted(
         key
-        for key, migration in on_disk().items()
+        for key, migration in migrations().items()
         if key not in done and not (migration.replaces and done.issuperset(map(tuple, migration.replaces)))
     )
+
+
+def describe(unapplied: Sequence[Key]) -> str:
+    """A phrase for people, or an empty string if nothing is unapplied."""
+    return f"{len(unapplied)} migrations are not applied, first {'.'.join(unapplied[0])}" if unapplied else ""
+
+
+@cache
+def migrations() -> dict[Key, Migration]:
+    """The migrations of the image by app and name."""
+    return dict(MigrationLoader(None).disk_migrations)
+
+
+def _wait(connection: psycopg2.extensions.connection, deadline: float) -> None:
+    """Returns when the connection is ready; TimeoutError at the deadline."""
+    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+        poll = select.poll()
+        poll.register(connection, select.POLLOUT if state == psycopg2.extensions.POLL_WRITE else select.POLLIN)
+        if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError
+
+
+@cache
+def _parameters() -> dict[str, Any]:
+    """The parameters of libpq among those of Django's backend, which may use psycopg 3."""
+    parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
+    drivers_own = {"context", "cursor_factory", "prepare_threshold"}
+    return {name: value for name, value in parameters.items() if name not in drivers_own}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:g} s"
+    if isinstance(error, psycopg2.errors.UndefinedTable):
+        return "no migration is applied"
+    return "no connection"

@@ -1,88 +1,54 @@
-"""What Gunicorn is told to do around the application; `service/gunicorn.conf.py` names these."""
+"""The configuration of Gunicorn: `gunicorn --config python:mainstay.gunicorn project.wsgi`.
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count
-from selectors import EVENT_READ
+An option on the command line overrides it, such as `--worker-class uvicorn_worker.UvicornWorker project.asgi`.
+"""
+
+import socket
+from pathlib import Path
 from typing import Any
 
-from django.db import connections
-from gunicorn.arbiter import Arbiter
-from gunicorn.http.message import Request
-from gunicorn.util import write_error
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from mainstay import environment, health_server
+from mainstay.logging import configure_logging
+from mainstay.metrics.instruments import THREADS
 
-from mainstay.health import PROBES
-from mainstay.metrics import slots
+bind = environment.text("GUNICORN_BIND", default="127.0.0.1:8000")
+worker_class = "gthread"
+workers = environment.integer("WEB_CONCURRENCY", default=2, minimum=1)
+threads = environment.integer("GUNICORN_THREADS", default=4, minimum=1)
+timeout = environment.integer("GUNICORN_TIMEOUT", default=30, minimum=1)
+graceful_timeout = environment.integer("GUNICORN_GRACEFUL_TIMEOUT", default=30, minimum=1)
+# Longer than proxies keep theirs, so that the proxy closes first (docs/decisions/0004).
+keepalive = 75
+# Bounds a leak of memory; the jitter keeps the workers from restarting together.
+max_requests = environment.integer("GUNICORN_MAX_REQUESTS", default=10_000)
+max_requests_jitter = max_requests // 10
+preload_app = True
+# nginx, another user of the same group, connects to the socket.
+umask = 0o007
+# A heartbeat on a disk blocks when the disk does.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 # no file stays there
+control_socket_disable = True
+logconfig_dict = configure_logging()
 
-# A probe is quick or waits for one check, so a few threads serve every prober.
-HEALTH_THREADS = 4
-
-
-class Worker(ThreadWorker):
-    """gthread whose last listener, where GUNICORN_HEALTH_BIND is set, has threads of its own.
-
-    So the kubelet gets its answer while every thread that serves requests is busy: a slow database
-    must not turn into a restart (mozmeao/infra#660).
-    """
-
-    slot: str
-
-    def init_process(self) -> None:
-
-        from mainstay.metrics import instruments  # after the fork, whose slot is known
-
-        self.health_pool = ThreadPoolExecutor(max_workers=HEALTH_THREADS, thread_name_prefix="health")
-        self.health_address = self.sockets[-1].getsockname() if len(self.sockets) > 1 else None
-        self.busy = instruments.THREADS_BUSY
-        self.busy.set(0)
-        instruments.THREADS.set(self.cfg.threads)
-        super().init_process()
-
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """Opens or closes the door to requests; that to health stays open until the worker ends.
-
-        Gunicorn closes every door while a worker has `worker_connections`, as it has when the database hangs.
-        """
-        assert self.poller
-        for listener in self.sockets:
-            is_open = listener in self.poller.get_map()
-            wanted = enabled or (self.alive and listener.getsockname() == self.health_address)
-            if wanted and not is_open:
-                listener.setblocking(False)
-                self.poller.register(listener, EVENT_READ, self.accept)
-            elif is_open and not wanted:
-                self.poller.unregister(listener)
-        self._accepting = enabled
-
-    def enqueue_req(self, conn: TConn) -> None:
-        if conn.server != self.health_address:
-            super().enqueue_req(conn)
-            return
-        future = self.health_pool.submit(super().handle, conn)
-        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
-
-    def handle_request(self, req: Request, conn: TConn) -> Any:
-        """By the health address the probes alone, since no nginx is in front of it."""
-        if conn.server == self.health_address and req.path not in PROBES:
-            write_error(conn.sock, 404, "Not Found", "")
-            return False
-        return super().handle_request(req, conn)
-
-    def handle(self, conn: TConn) -> Any:
-        with self.busy.track_inprogress():
-            return super().handle(conn)
+_listener: socket.socket | None = None
+health_server.hooked = True
 
 
-def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
-    """Gives the worker the lowest free slot, and the fork no connection of its parent's."""
-    taken = {other.slot for other in arbiter.WORKERS.values()}
-    worker.slot = next(slot for number in count() if (slot := f"web-{number}") not in taken)
+def on_starting(server: Any) -> None:
+    """Opens the health listener, which all workers inherit."""
+    global _listener
+    _listener = health_server.listen()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Leaves the worker no connection of the master."""
+    from django.db import connections
+
     connections.close_all()
 
 
-def post_fork(arbiter: Arbiter, worker: Worker) -> None:
-    slots.take(worker.slot)
-
-
-def child_exit(arbiter: Arbiter, worker: Worker) -> None:
-    slots.release(worker.slot)
+def post_worker_init(worker: Any) -> None:
+    """Starts the health listener's threads in the worker."""
+    THREADS.set(worker.cfg.threads)
+    if _listener:
+        health_server.serve(_listener)

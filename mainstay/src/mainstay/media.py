@@ -1,4 +1,4 @@
-"""Files that users uploaded or that we export, by Django or, where nginx is in front, by nginx."""
+"""Uploads and exports, served by Django, or by nginx where it runs in front."""
 
 import os
 import tempfile
@@ -6,41 +6,51 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 
-PICTURES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+# Shown in the browser; any other file is downloaded. The chart's nginx serves a media volume with the same headers.
+PICTURES = {
+    ".avif": "image/avif",
+    ".gif": "image/gif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=3600",
+}
 
 
 def serve_media(request: HttpRequest, name: str) -> HttpResponseBase:
-    """An upload, so that it can't run as a page: only known pictures are shown, and nothing in them is executed."""
-    if settings.AWS_STORAGE_BUCKET_NAME:
+    """An upload, which cannot run as a page: only pictures are shown, and no script in a file is executed."""
+    if not isinstance(default_storage, FileSystemStorage):
         raise Http404
     try:
         file = default_storage.open(name)
     except (OSError, SuspiciousOperation, ValueError) as error:
         raise Http404 from error
-    kind = PICTURES.get(Path(name).suffix)
+    content_type = PICTURES.get(Path(name).suffix.lower())
     return FileResponse(
         file,
-        as_attachment=kind is None,
-        content_type=kind or "application/octet-stream",
-        headers={
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, max-age=86400",
-        },
+        as_attachment=content_type is None,
+        content_type=content_type or "application/octet-stream",
+        headers=HEADERS,
     )
 
 
 def download(content: bytes, name: str, content_type: str) -> HttpResponse:
-    """An export as an attachment; from ACCEL_REDIRECT_ROOT by nginx where that is set."""
+    """An attachment, sent by nginx from the directory ACCEL_REDIRECT_ROOT where that setting is not empty."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-store"}
-    if not settings.ACCEL_REDIRECT_ROOT:
+    root = getattr(settings, "ACCEL_REDIRECT_ROOT", "")
+    if not root:
         return HttpResponse(content, content_type=content_type, headers=headers)
-    # Written beside and renamed: nginx may be sending the former one.
-    with tempfile.NamedTemporaryFile(dir=settings.ACCEL_REDIRECT_ROOT, delete=False) as file:
+    # Written to another name and renamed: nginx may be sending the former file.
+    with tempfile.NamedTemporaryFile(dir=root, delete=False) as file:
         file.write(content)
         os.fchmod(file.fileno(), 0o640)
-    Path(file.name).replace(Path(settings.ACCEL_REDIRECT_ROOT) / name)
+    Path(file.name).replace(Path(root) / name)
     return HttpResponse(content_type=content_type, headers=headers | {"X-Accel-Redirect": f"/accel/{name}"})

@@ -1,156 +1,124 @@
-"""What every request passes through, beside Django's own."""
+"""The middleware of every request, for WSGI and ASGI."""
 
-import re
 import time
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
 import structlog
-from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import BadRequest
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.utils.decorators import sync_and_async_middleware
 
-from mainstay.health import Wsgi
-from mainstay.logging import cut
+from mainstay import request_id
+from mainstay.logging import redact
 from mainstay.metrics.instruments import REQUEST_QUEUE
-from mainstay.request_id import comment_queries
 
-View = Callable[[HttpRequest], HttpResponse]
 logger = structlog.get_logger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-LONGEST_QUEUE = 600  # seconds; more than that is a clock that differs
+MAX_QUEUE_SECONDS = 600  # a longer time is a difference of clocks
 
 
-def refuse_unknown_methods(get_response: View) -> View:
-    """501 for a method that HTTP does not know, before it becomes the value of a label (RFC 9110, 9.1)."""
+@sync_and_async_middleware
+def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Sets the request id, and logs each request with its status and duration."""
 
-    def middleware(request: HttpRequest) -> HttpResponse:
-        if request.method not in METHODS:
-            return HttpResponse("Unknown method.\n", status=501, content_type="text/plain")
-        return get_response(request)
+    def end(request: HttpRequest, response: HttpResponse, started: float, current: str) -> None:
+        match = request.resolver_match
+        logger.info(
+            "request",
+            method=request.method,
+            path=redact(request.path),
+            view=match.view_name if match else None,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            user_id=_user_id(request),
+        )
+        response.headers[request_id.HEADER] = current
 
-    return middleware
+    if iscoroutinefunction(get_response):
 
+        async def async_middleware(request: HttpRequest) -> HttpResponse:
+            started = time.perf_counter()
+            current = request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
+            with request_id.bound(current):
+                _observe_queue(request)
+                response: HttpResponse = await get_response(request)
+                end(request, response, started, current)
+            return response
 
-def request_context(get_response: View) -> View:
-    """Gives the request an id (nginx's, or a new one) that stands in logs, SQL comments and the answer."""
+        return async_middleware
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        _observe_queue(request.headers.get("X-Request-Start", ""))
-        with (
-            structlog.contextvars.bound_contextvars(request_id=request_id),
-            connection.execute_wrapper(comment_queries),
-        ):
-            response = get_response(request)
-            logger.info(
-                "request",
-                method=request.method,
-                path=cut(request.path),
-                view=request.resolver_match.view_name if request.resolver_match else None,
-                status=response.status_code,
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
-                user_id=_loaded_user_id(request),
-            )
-        response["X-Request-ID"] = request_id
+        current = request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
+        with request_id.bound(current):
+            _observe_queue(request)
+            response: HttpResponse = get_response(request)
+            end(request, response, started, current)
         return response
 
     return middleware
 
 
-def limit_body(get_response: View) -> View:
-    """413 for a body over MAX_BODY_BYTES, before a byte of it is read."""
+def _before(handle: Callable[[HttpRequest], HttpResponse | None]) -> Callable[..., Any]:
+    """A middleware that may answer a request instead of the view."""
 
-    def middleware(request: HttpRequest) -> HttpResponse:
-        length = request.headers.get("Content-Length") or "0"
-        if not length.isdecimal() or int(length) > settings.MAX_BODY_BYTES:
-            limit = settings.MAX_BODY_BYTES // 2**20
-            return render(request, "413.html", {"limit": limit}, status=413)
-        return get_response(request)
+    @sync_and_async_middleware
+    def factory(get_response: Callable[..., Any]) -> Callable[..., Any]:
+        if iscoroutinefunction(get_response):
 
-    return middleware
+            async def async_middleware(request: HttpRequest) -> Any:
+                return handle(request) or await get_response(request)
+
+            return async_middleware
+
+        def middleware(request: HttpRequest) -> Any:
+            return handle(request) or get_response(request)
+
+        return middleware
+
+    factory.__doc__ = handle.__doc__
+    return factory
 
 
-def refuse_nul(get_response: View) -> View:
-    """400 for a NUL in the query, and a cookie with one is none: PostgreSQL refuses it, and the answer would be 500.
+@_before
+def refuse_unknown_methods(request: HttpRequest) -> HttpResponse | None:
+    """Answers 501 to a method that HTTP does not define, before it becomes the value of a label (RFC 9110, 9.1)."""
+    if request.method in METHODS:
+        return None
+    return HttpResponse("Unknown method.\n", status=501, content_type="text/plain")
 
-    One in a form is for the form to tell; one in a cookie would come again and again.
+
+@_before
+def refuse_nul(request: HttpRequest) -> HttpResponse | None:
+    """Answers 400 to a NUL in the query, which PostgreSQL would refuse with an error, and drops a cookie with one.
+
+    A NUL in a form is an error of its field. A cookie is sent again with each request, so a 400 would not go away.
     """
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        if "%00" in request.META["QUERY_STRING"]:
-            raise BadRequest("There is a NUL in the query.")
+    if "%00" in request.META["QUERY_STRING"]:
+        raise BadRequest("The query contains a NUL.")
+    if "\0" in request.META.get("HTTP_COOKIE", "") or "\\000" in request.META.get("HTTP_COOKIE", ""):
         request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
-        return get_response(request)
-
-    return middleware
+    return None
 
 
-def htmx_redirects(get_response: View) -> View:
-    """Lets htmx go where a form's answer redirects to: its fetch would follow on its own and swap the page."""
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        if request.headers.get("HX-Request") == "true" and response.status_code == 302:
-            target = HttpResponse(status=204, headers={"HX-Redirect": response["Location"]})
-            target.cookies = response.cookies
-            return target
-        return response
-
-    return middleware
-
-
-class WholeBody:
-    """The body of a request, which breaks where the client left before its end.
-
-    Gunicorn then returns what came, and Django would take half a form for a whole one. nginx, where it is in
-    front, passes on whole bodies only.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-
-    def read(self, size: int) -> bytes:
-        return self._whole(self.stream.read(size), size)
-
-    def readline(self, size: int) -> bytes:
-        return self._whole(self.stream.readline(size), 1)
-
-    def _whole(self, data: bytes, least: int) -> bytes:
-        """Django asks for no more than Content-Length says."""
-        if len(data) < least:
-            raise ConnectionResetError("The client left before the end of the body.")
-        return data
-
-
-def with_whole_body(application: Wsgi) -> Wsgi:
-    """The application, which reads no half a body."""
-
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        environ["wsgi.input"] = WholeBody(environ["wsgi.input"])
-        return application(environ, start_response)
-
-    return answer
-
-
-def _observe_queue(header: str) -> None:
-    """Nginx writes it: `t=` and seconds with milliseconds."""
+def _observe_queue(request: HttpRequest) -> None:
+    """The proxy's header is `t=` and seconds with milliseconds."""
+    header = request.META.get("HTTP_X_REQUEST_START")
+    if not header:
+        return
     try:
         waited = time.time() - float(header.removeprefix("t="))
     except ValueError:
         return
-    if 0 <= waited < LONGEST_QUEUE:
+    if 0 <= waited < MAX_QUEUE_SECONDS:
         REQUEST_QUEUE.observe(waited)
 
 
-def _loaded_user_id(request: HttpRequest) -> int | None:
-    """The user's id if the view has asked for the user; asking here would cost a query."""
-    user = getattr(request, "_cached_user", None)
-    return user.pk if user else None
+def _user_id(request: HttpRequest) -> str | None:
+    """The id of the session's user, if the view has read the session: to read it here would cost a query."""
+    session = getattr(request, "session", None)
+    return session.get(SESSION_KEY) if session is not None and session.accessed else None

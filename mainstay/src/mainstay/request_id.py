@@ -1,22 +1,55 @@
-"""The request id on its way into SQL and tasks."""
+"""The request id: from the proxy's header into logs, SQL comments, tasks and the response."""
 
-from collections.abc import Callable
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-import structlog
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+HEADER = "X-Request-ID"
+# The chart's nginx accepts the same ids. No character of it can end an SQL comment.
+PATTERN = re.compile(r"[0-9A-Za-z_-]{8,64}")
+
+_current: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def request_id() -> str | None:
-    """The id of the request that this thread, or the request that caused this task, answers."""
-    value: str | None = structlog.contextvars.get_contextvars().get("request_id")
-    return value
+def current() -> str | None:
+    """The id of the request that is being answered, or that caused the task that is running."""
+    return _current.get()
 
 
-def comment_queries(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Ends the statement with the request id, so that PostgreSQL's log leads back to ours.
+@contextmanager
+def bound(request_id: str | None) -> Iterator[None]:
+    """Sets the current id for a block."""
+    token = _current.set(request_id)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
-    A wrapper for `connection.execute_wrapper`. The id has no character that could end a comment: see REQUEST_ID.
-    """
-    if current := request_id():
-        sql = f"{sql} /* request_id={current} */"
+
+def accepted(header: str | None) -> str:
+    """The id of the header, or a new one if there is none or it does not match PATTERN."""
+    return header if header and PATTERN.fullmatch(header) else uuid.uuid4().hex
+
+
+def add_to_event(_logger: Any, _method: str, event: Any) -> Any:
+    """Adds the current id to a log event: a structlog processor."""
+    if request_id := _current.get():
+        event["request_id"] = request_id
+    return event
+
+
+def comment_queries(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Has the connection end each statement with the current id: a receiver of `connection_created`."""
+    if _add_comment not in connection.execute_wrappers:  # the signal is sent again at each reconnection
+        connection.execute_wrappers.append(_add_comment)
+
+
+def _add_comment(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    if request_id := _current.get():
+        sql = f"{sql} /* request_id={request_id} */"
     return execute(sql, params, many, context)

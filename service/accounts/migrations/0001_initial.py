@@ -75,11 +75,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Upper('username'), name='username_unique', violation_error_message='This username is taken.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Upper('username'), name='username_unique', violation_error_message='This username is already taken.'),
         ),
         migrations.AddConstraint(
             model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Upper('email'), condition=models.Q(('email', ''), _negated=True), name='email_unique', violation_error_message='An account with this e-mail address exists. Log in, or reset the password.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Upper('email'), condition=models.Q(('email', ''), _negated=True), name='email_unique', violation_error_message='This email address already has an account. Log in or reset your password.'),
         ),
         migrations.AddIndex(
             model_name='mail',

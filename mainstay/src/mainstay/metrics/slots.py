@@ -1,51 +1,110 @@
-"""Metric files keyed by a process's slot instead of its id, so that they never grow in number.
+"""Metric files keyed by slot instead of process id, so that their number is bounded.
 
-prometheus-client keeps one file a process and names it by the process id: a service that recycles its
-workers fills its volume (goauthentik/authentik#25876). Here the second worker of a pool is `web-1` for ever;
-whoever is started in its place goes on with its counters. Two processes never hold a slot at the same time.
+prometheus-client keeps its files by process id: a server that recycles its workers fills the volume
+(goauthentik/authentik#25876). Here each process holds the lowest free slot of its role: `web-0`, `web-1`, and so on.
+A process that replaces another continues the counters of its slot. Two processes never hold the same slot: a file
+lock guards it, and the kernel releases the lock when the process ends, however it ends.
 """
 
+import fcntl
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import IO
 
 from prometheus_client import multiprocess, values
 
-_slot: str | None = None
+from mainstay import process
+
+_initialised = False
+_role: str | None = None
+_slot = ""  # empty in a forked process until its first metric
+_slot_file: IO[str] | None = None
+_claiming = threading.Lock()
 
 
-def folder() -> Path | None:
-    """PROMETHEUS_MULTIPROC_DIR, or None where metrics stay in the process."""
+def init() -> None:
+    """Chooses where the metrics of this process are kept. Call it before the first metric is created.
+
+    With PROMETHEUS_MULTIPROC_DIR a server keeps them in files of its slot, and so does each process forked from it.
+    A management command keeps them in memory. A second call changes nothing.
+    """
+    global _role, _initialised
+    if _initialised:
+        return
+    _initialised = True
+    if (directory := _directory()) is None or (role := process.role()) is None:
+        values.ValueClass = values.MutexValue
+        return
+    _role = role
+    directory.mkdir(parents=True, exist_ok=True)
+    with _guard(directory):
+        # The volume outlives its container: the first process of a start removes the files of the last one.
+        if not any(_is_held(file) for file in directory.glob(f"{role}-*.lock")):
+            for file in directory.glob(f"*{role}-*"):
+                file.unlink(missing_ok=True)
+    os.register_at_fork(after_in_child=_leave)
+    values.ValueClass = values.MultiProcessValue(lambda: _slot or _claim())
+
+
+def release_dead(directory: Path) -> None:
+    """Removes the gauges of mode `live…` of each slot that no process holds."""
+    with _guard(directory):
+        for file in directory.glob("*.lock"):
+            if not _is_held(file):
+                multiprocess.mark_process_dead(file.stem, str(directory))
+
+
+def _directory() -> Path | None:
     name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return Path(name) if name else None
 
 
-def share(role: str | None) -> None:
-    """Makes every metric that is created from now on a file of this process's slot.
-
-    `role` is what the process is: web, worker or beat; one without a role keeps its metrics to itself. Called
-    before the first metric is made; a second call changes nothing. Files of a former start are removed: the
-    volume outlives its container.
-    """
-    if _slot is not None:
-        return
-    directory = folder()
-    if role is None or directory is None:
-        values.ValueClass = values.MutexValue
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    for file in directory.glob(f"*_{role}-*.db"):
-        file.unlink(missing_ok=True)
-    take(f"{role}-main")
-    values.ValueClass = values.MultiProcessValue(lambda: _slot)
+def _leave() -> None:
+    """Leaves the slot to the parent, in a process that was forked."""
+    global _slot, _slot_file, _claiming
+    if _slot_file:
+        _slot_file.close()
+    _slot, _slot_file, _claiming = "", None, threading.Lock()
 
 
-def take(slot: str) -> None:
-    """From here on this process writes to the files of `slot`; called right after a fork."""
-    global _slot
-    _slot = slot
+def _claim() -> str:
+    """Claims the lowest free slot for this process."""
+    global _slot, _slot_file
+    directory = _directory()
+    assert directory
+    with _claiming, _guard(directory):
+        for number in count():
+            if _slot:
+                break  # another thread was faster
+            file = (directory / f"{_role}-{number}.lock").open("w")
+            if _try(file):
+                multiprocess.mark_process_dead(f"{_role}-{number}", str(directory))
+                _slot, _slot_file = f"{_role}-{number}", file
+            else:
+                file.close()
+    return _slot
 
 
-def release(slot: str) -> None:
-    """Removes what counts only while a process lives: the `live` gauges of the slot."""
-    if folder():
-        multiprocess.mark_process_dead(slot)
+@contextmanager
+def _guard(directory: Path) -> Iterator[None]:
+    """One process at a time looks at the slots."""
+    with (directory / "guard").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
+def _is_held(file: Path) -> bool:
+    with file.open("w") as lock:
+        return not _try(lock)
+
+
+def _try(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -8,10 +8,12 @@ from service.reports import daily
 
 
 class Command(BaseCommand):
-    help = "Stores the report of a UTC day that is over; one that is stored stays as it is."
+    help = "Generates the report of a past UTC day. A stored report is never changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--day", type=date.fromisoformat, help="YYYY-MM-DD (all that are missing, to yesterday)")
+        parser.add_argument(
+            "--day", type=date.fromisoformat, help="YYYY-MM-DD; default: all missing days up to yesterday"
+        )
 
     def handle(self, *args: Any, day: date | None, **options: Any) -> None:
         try:
@@ -19,6 +21,6 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         for report, created in results:
-            self.stdout.write(f"{report.day}: {'stored' if created else 'was stored already'}.")
+            self.stdout.write(f"{report.day}: {'stored' if created else 'already stored'}.")
         if not results:
             self.stdout.write("No report is missing.")

@@ -1,17 +1,18 @@
-"""Holds a pod back until the database's schema is at least the image's."""
+"""Holds a pod back until every migration of its image is applied."""
 
 import time
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from health_check.exceptions import ServiceUnavailable
 
-from mainstay import health
+from mainstay import database
+
+INTERVAL = 0.5  # seconds
 
 
 class Command(BaseCommand):
-    """One process, one line a change of state, until it is so; CommandError after `--timeout` seconds."""
+    """Writes one line for each change of state. CommandError after `--timeout` seconds."""
 
     help = "Waits until every migration of this image is applied."
     requires_system_checks = ()
@@ -21,20 +22,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         deadline = time.monotonic() + timeout
-        said = ""
-        while state := self._missing():
-            if state != said:
+        written = ""
+        while state := _missing():
+            if state != written:
                 self.stdout.write(f"Waiting: {state}.")
                 self.stdout.flush()
-                said = state
+                written = state
             if time.monotonic() > deadline:
                 raise CommandError(f"Gave up after {timeout:g} s: {state}. Read the log of the migration Job.")
-            time.sleep(0.5)
-        self.stdout.write("The schema is at the image's.")
+            time.sleep(INTERVAL)
+        self.stdout.write("Every migration is applied.")
 
-    def _missing(self) -> str:
-        """What is missing, or nothing."""
-        try:
-            return health.missing_migrations()
-        except ServiceUnavailable as error:
-            return f"the database: {error.message}"
+
+def _missing() -> str:
+    """A description of what is missing, or an empty string."""
+    try:
+        missing = database.unapplied_migrations()
+    except database.DatabaseUnavailable as error:
+        return f"database: {error}"
+    return database.describe(missing)

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from mainstay.middleware import WholeBody
+from mainstay.wsgi import WholeBody
 
 
 def test_a_whole_body_is_read_by_bytes_and_by_lines() -> None:

@@ -1,0 +1,51 @@
+"""Beat's scheduler."""
+
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+import structlog
+from celery.beat import ScheduleEntry, SchedulingError
+from celery.beat import Scheduler as InMemoryScheduler
+
+from mainstay.celery import heartbeat
+from mainstay.metrics.instruments import BEAT_SENT
+
+logger = structlog.get_logger(__name__)
+
+
+class Scheduler(InMemoryScheduler):
+    """A schedule without a file, which a new pod would not have.
+
+    At its start it sends every task once, to catch up on those that were due while there was no Beat. Each task is
+    idempotent.
+    """
+
+    def setup_schedule(self) -> None:
+        super().setup_schedule()
+        for entry in self.schedule.values():
+            entry.last_run_at = self.app.now() - timedelta(days=1)
+
+    @cached_property
+    def producer(self) -> Any:
+        heartbeat.await_broker(self.connection)
+        return self.app.amqp.Producer(self.connection, auto_declare=False)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        heartbeat.beat_and_measure(self.app)
+        wait: float = super().tick(*args, **kwargs)
+        return min(wait, heartbeat.SECONDS)
+
+    def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:
+        """Sends the task. Celery would drop a task that is due while the broker is down."""
+        while True:
+            try:
+                result = super().apply_async(entry, *args, **kwargs)
+            except SchedulingError as error:
+                logger.error("task_not_sent", task=entry.task, error=type(error.__cause__).__name__)  # noqa: TRY400 # it is sent again
+                heartbeat.beat()
+                time.sleep(heartbeat.SECONDS)
+            else:
+                BEAT_SENT.labels(entry.task).inc()
+                return result

@@ -1,0 +1,87 @@
+"""The health listener: a small threaded HTTP server in each worker, at HEALTH_BIND.
+
+It answers while every thread of the worker waits. Without it a slow database turns into restarts
+(mozmeao/infra#660). All workers of a pod share the port.
+"""
+
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler
+
+from django.core.exceptions import ImproperlyConfigured
+
+from mainstay import environment
+from mainstay.health import HEADERS, PROBES
+from mainstay.process import role
+
+THREADS = 4  # a probe is quick, or waits for a check that all probes share
+BACKLOG = 64
+
+hooked = False  # Gunicorn's hooks start the listener in each worker
+
+
+def listen() -> socket.socket | None:
+    """A socket at HEALTH_BIND, `host:port` or `:port` for every address; None if the variable is not set.
+
+    ImproperlyConfigured if the value or the port cannot be used.
+    """
+    bind = environment.text("HEALTH_BIND", default="")
+    if not bind:
+        return None
+    host, _, port = bind.rpartition(":")
+    everywhere = not host and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            (host.strip("[]"), int(port)),
+            family=socket.AF_INET6 if everywhere or ":" in host else socket.AF_INET,
+            dualstack_ipv6=everywhere,
+            backlog=BACKLOG,
+            reuse_port=True,
+        )
+    except (OSError, ValueError, OverflowError) as error:
+        raise ImproperlyConfigured(f"HEALTH_BIND must be a free host:port or :port ({error}).") from error
+
+
+def serve(listener: socket.socket) -> None:
+    """Starts the threads that answer; they end with the process."""
+    for number in range(THREADS):
+        threading.Thread(target=_accept, args=(listener,), name=f"health-{number}", daemon=True).start()
+
+
+def start_unless_hooked() -> None:
+    """Listens and serves in this process, unless it is Gunicorn's master or a management command."""
+    if not hooked and role() == "web" and (listener := listen()):
+        serve(listener)
+
+
+def _accept(listener: socket.socket) -> None:
+    while True:
+        connection, address = listener.accept()
+        with connection:
+            try:
+                _Handler(connection, address, None)  # type: ignore[arg-type] # it answers without a server
+            except OSError:
+                continue  # the client has gone
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 5  # seconds that a client may be silent
+
+    def do_GET(self) -> None:
+        self._answer(has_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(has_body=False)
+
+    def _answer(self, *, has_body: bool) -> None:
+        probe = PROBES.get(self.path)
+        status, body = probe.answer() if probe else (404, b"")
+        self.send_response(status)
+        for name, value in (*HEADERS, ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        if has_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # its name in the library
+        """Nothing: `probe` is logged when a result changes."""

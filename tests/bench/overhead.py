@@ -1,0 +1,70 @@
+"""`make bench-overhead`: CPU time of a request through our stack and through Django alone.
+
+Two processes answer the same pages in turns, by direct calls of the WSGI application: one with `service.settings`
+behind `mainstay.wsgi`, one with the middleware, static files storage and logging that `startproject` makes. Prints a
+line for each page, and exits with 1 if a ratio is over the goal.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from tests.bench.stack import PAGES
+from tests.support import ROOT, servers
+
+GOAL = 1.15
+ROUNDS = 30
+STACKS = {"ours": "service.settings", "django": "tests.bench.plain_settings"}
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as metrics:
+        stacks = {name: start(settings, metrics) for name, settings in STACKS.items()}
+        missed = [page for page in PAGES if compare(page, stacks) > GOAL]
+        for stack in stacks.values():
+            stack.communicate()
+    return 1 if missed else 0
+
+
+def start(settings: str, metrics: str) -> subprocess.Popen[str]:
+    """A process that answers each page that is written to it with the CPU time of a request, in µs."""
+    environment = {"DJANGO_SETTINGS_MODULE": settings, "PROMETHEUS_MULTIPROC_DIR": metrics}
+    log = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.stack"],
+        cwd=ROOT,
+        env=os.environ | servers.ENVIRONMENT | environment,
+        stdin=subprocess.PIPE,
+        stdout=log.stdin,  # as in a pod, the log goes to a pipe
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def compare(page: str, stacks: dict[str, subprocess.Popen[str]]) -> float:
+    """The median ratio over all rounds, in which the stacks take turns."""
+    for stack in stacks.values():
+        measure(stack, page)
+    times = [{name: measure(stack, page) for name, stack in stacks.items()} for _ in range(ROUNDS)]
+    ratios = sorted(each["ours"] / each["django"] for each in times)
+    ours, django = (statistics.median(each[name] for each in times) for name in STACKS)
+    low, *_, high = statistics.quantiles(ratios, n=20)
+    ratio = statistics.median(ratios)
+    print(
+        f"{page} {ratio:.2f}x  (5 to 95 % of {ROUNDS} rounds: {low:.2f} to {high:.2f}; {ours:.0f} and {django:.0f} µs)"
+    )
+    return ratio
+
+
+def measure(stack: subprocess.Popen[str], page: str) -> float:
+    assert stack.stdin
+    assert stack.stderr
+    stack.stdin.write(f"{page}\n")
+    stack.stdin.flush()
+    return float(stack.stderr.readline())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
