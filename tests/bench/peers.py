@@ -17,7 +17,7 @@ from typing import Any
 import requests
 
 from tests.support import plain
-from tests.support.cluster import INGRESS, Release, run, stylesheet, until
+from tests.support.cluster import INGRESS, Release, run, stylesheet, wait_until
 
 CONNECTIONS, ROUNDS = 64, 5
 WARM_UP, SECONDS = 1, 4
@@ -165,7 +165,7 @@ def check(release: Release, urls: dict[str, str]) -> dict[str, str]:
 
 
 def ask(session: requests.Session, url: str) -> requests.Response:
-    answer = until(lambda: session.get(url, timeout=10), f"{url} answers")
+    answer = wait_until(lambda: session.get(url, timeout=10), f"{url} answers")
     assert answer.status_code == 200, f"{url}: {answer.status_code}"
     return answer
 

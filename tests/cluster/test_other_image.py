@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.support.cluster import REGISTRY, Release, run, stylesheet, until
+from tests.support.cluster import REGISTRY, Release, run, stylesheet, wait_until
 from tests.support.documents import blocks
 
 
@@ -20,9 +20,9 @@ def test_plain_project_runs_by_the_document_alone(empty: Release, tmp_path: Path
 
     empty.install("--values", str(values), image__tag="plain")
 
-    assert empty.restarts("web") == 0
+    assert empty.restart_count("web") == 0
     session = empty.session()
-    page = until(lambda: session.get(f"{empty.url}/admin/login/"), "the ingress controller knows the release")
+    page = wait_until(lambda: session.get(f"{empty.url}/admin/login/"), "the ingress controller knows the release")
     assert session.get(empty.url + stylesheet(page.text)).headers["Content-Type"] == "text/css"
     empty.kubectl(
         "wait",

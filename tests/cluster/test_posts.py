@@ -34,7 +34,7 @@ def test_no_post_is_lost_while_workers_recycle_and_pods_roll(empty: Release) -> 
         web__workers=WORKERS,
         web__env={"GUNICORN_MAX_REQUESTS": 50},
     )
-    empty.await_ingress("/json/")
+    empty.wait_for_ingress("/json/")
     turns, rolled = itertools.count(), threading.Event()
 
     def send() -> Counter[str]:
