@@ -199,7 +199,7 @@ STORAGES: dict[str, dict[str, Any]] = {
         if AWS_STORAGE_BUCKET_NAME
         else "django.core.files.storage.FileSystemStorage"
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "mainstay.storage.StaticFilesStorage"},
 }
 # Seconds, for files without a hash in their name; the others never change. As in the chart's nginx.
 WHITENOISE_MAX_AGE = 60
