@@ -46,9 +46,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "mainstay.middleware.refuse_unknown_methods",
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "mainstay.middleware.request_context",
+    "mainstay.middleware.observe",
     "django.middleware.security.SecurityMiddleware",
     "mainstay.middleware.content_security_policy",
     "service.middleware.limit_body",
@@ -61,7 +59,7 @@ MIDDLEWARE = [
     "service.middleware.htmx_redirects",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "mainstay.metrics.middleware.ViewMetricsMiddleware",
 ]
 
 TEMPLATES = [

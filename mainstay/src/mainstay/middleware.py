@@ -11,6 +11,7 @@ from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import BadRequest, MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
+from django_prometheus.middleware import Metrics
 
 from mainstay import request_id
 from mainstay.logging import redact
@@ -23,10 +24,23 @@ MAX_QUEUE_SECONDS = 600  # a longer time is a difference of clocks
 
 
 @sync_and_async_middleware
-def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
-    """Sets the request id, and logs each request with its status and duration."""
+def observe(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Sets the request id, and measures and logs each request: the first of MIDDLEWARE.
+
+    The metrics are those of django-prometheus' PrometheusBeforeMiddleware. A method that HTTP does not define is
+    answered with 501 (RFC 9110, 9.1), before it becomes the value of a label.
+    """
+    metrics = Metrics.get_instance()
+
+    def begin(request: HttpRequest) -> str:
+        metrics.requests_total.inc()
+        _observe_queue(request)
+        return request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
 
     def end(request: HttpRequest, response: HttpResponse, started: float, current: str) -> None:
+        seconds = time.perf_counter() - started
+        metrics.responses_total.inc()
+        metrics.requests_latency_before.observe(seconds)
         match = request.resolver_match
         logger.info(
             "request",
@@ -34,7 +48,7 @@ def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
             path=redact(request.path),
             view=match.view_name if match else None,
             status=response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
             user_id=_user_id(request),
         )
         response.headers[request_id.HEADER] = current
@@ -42,10 +56,11 @@ def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(get_response):
 
         async def async_middleware(request: HttpRequest) -> HttpResponse:
+            if request.method not in METHODS:
+                return _not_implemented()
             started = time.perf_counter()
-            current = request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
+            current = begin(request)
             with request_id.bound(current):
-                _observe_queue(request)
                 response: HttpResponse = await get_response(request)
                 end(request, response, started, current)
             return response
@@ -53,10 +68,11 @@ def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
         return async_middleware
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        if request.method not in METHODS:
+            return _not_implemented()
         started = time.perf_counter()
-        current = request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
+        current = begin(request)
         with request_id.bound(current):
-            _observe_queue(request)
             response: HttpResponse = get_response(request)
             end(request, response, started, current)
         return response
@@ -83,14 +99,6 @@ def _before(handle: Callable[[HttpRequest], HttpResponse | None]) -> Callable[..
 
     factory.__doc__ = handle.__doc__
     return factory
-
-
-@_before
-def refuse_unknown_methods(request: HttpRequest) -> HttpResponse | None:
-    """Answers 501 to a method that HTTP does not define, before it becomes the value of a label (RFC 9110, 9.1)."""
-    if request.method in METHODS:
-        return None
-    return HttpResponse("Unknown method.\n", status=501, content_type="text/plain")
 
 
 @_before
@@ -133,6 +141,10 @@ def content_security_policy(get_response: Callable[..., Any]) -> Callable[..., A
         return end(get_response(request))
 
     return middleware
+
+
+def _not_implemented() -> HttpResponse:
+    return HttpResponse("Unknown method.\n", status=501, content_type="text/plain")
 
 
 def _observe_queue(request: HttpRequest) -> None:
