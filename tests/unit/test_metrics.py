@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
-from django.test import RequestFactory
+from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import include, path
 from prometheus_client import REGISTRY
 from pytest_django import Settings
@@ -103,6 +105,22 @@ def test_requests_are_counted_as_django_prometheus_counts_them(view: str, kind: 
 
     theirs = answer(THEIRS, settings, request())
     ours = answer(OURS, settings, request())
+
+    assert ours == theirs
+    assert ours["django_http_requests_before_middlewares_total", frozenset()] == 1
+
+
+@pytest.mark.parametrize("view", ["plain", "template", "broken", "none"])
+def test_requests_are_counted_alike_under_asgi(view: str, settings: Settings) -> None:
+    def answer_async(middleware: list[str]) -> Samples:
+        settings.MIDDLEWARE = middleware
+        handler = ASGIHandler()
+        with counted() as difference:
+            async_to_sync(handler.get_response_async)(AsyncRequestFactory().get(f"/{view}/"))
+        return difference
+
+    theirs = answer_async(THEIRS)
+    ours = answer_async(OURS)
 
     assert ours == theirs
     assert ours["django_http_requests_before_middlewares_total", frozenset()] == 1

@@ -1,6 +1,8 @@
 """The middleware, called directly."""
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from mainstay.middleware import content_security_policy
@@ -31,3 +33,21 @@ def test_responses_have_the_policy_unless_they_have_their_own_or_are_debug_pages
     response = content_security_policy(view)(RequestFactory().get("/"))
 
     assert response.get("Content-Security-Policy") == expected
+
+
+def test_responses_have_the_policy_under_asgi(settings: Settings) -> None:
+    settings.SECURE_CSP = POLICY
+
+    async def view(_: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    response = async_to_sync(content_security_policy(view))(RequestFactory().get("/"))
+
+    assert response["Content-Security-Policy"] == "default-src 'none'; img-src 'self' https://pictures.example"
+
+
+def test_without_a_policy_there_is_no_middleware(settings: Settings) -> None:
+    settings.SECURE_CSP = {}
+
+    with pytest.raises(MiddlewareNotUsed):
+        content_security_policy(lambda _: HttpResponse())
