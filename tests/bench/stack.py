@@ -1,4 +1,4 @@
-"""One stack of `tests.bench.overhead`: answers each page of stdin with the CPU time of a request, in µs, on stderr."""
+"""One stack of `tests.bench.overhead`: answers each round of stdin, a page and a number, on stderr."""
 
 import io
 import sys
@@ -10,8 +10,8 @@ Application = Callable[..., Iterable[bytes]]
 
 PAGES = {"/": 200, "/accounts/login/": 200, "/no/such/page/": 404}
 # CPython allocates frames in chunks of 16 KiB, and frees a chunk when its first frame returns. A loop across the border
-# of two chunks is slow, which depends on the depth of the call alone. A round therefore has calls of all depths.
-DEPTHS = range(0, 128, 4)
+# of two chunks is slow, which depends on the depth of the call alone. The rounds therefore have calls of all depths.
+DEPTHS, REQUESTS = 128, 8
 
 
 def main() -> None:
@@ -20,8 +20,11 @@ def main() -> None:
 
     application = import_string(settings.WSGI_APPLICATION)
     for line in sys.stdin:
-        seconds = sum(request_at(depth, application, line.strip(), depth) for depth in DEPTHS)
-        sys.stderr.write(f"{seconds / len(DEPTHS) * 1e6}\n")
+        page, number = line.split()
+        depths = range(int(number) % (DEPTHS // REQUESTS), DEPTHS, DEPTHS // REQUESTS)
+        request(application, page, 0)  # the other stack has just had the CPU's caches
+        seconds = sum(request_at(depth, application, page, depth) for depth in depths)
+        sys.stderr.write(f"{seconds / REQUESTS * 1e6}\n")
         sys.stderr.flush()
 
 
