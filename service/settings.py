@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
-from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from mainstay.logging import configure_logging
 from redis.backoff import NoBackoff
@@ -47,11 +46,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "mainstay.middleware.refuse_unknown_methods",
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "mainstay.middleware.request_context",
+    "mainstay.middleware.observe",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "mainstay.middleware.content_security_policy",
     "service.middleware.limit_body",
     "mainstay.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -62,7 +59,7 @@ MIDDLEWARE = [
     "service.middleware.htmx_redirects",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "mainstay.metrics.middleware.ViewMetricsMiddleware",
 ]
 
 TEMPLATES = [
@@ -200,7 +197,7 @@ STORAGES: dict[str, dict[str, Any]] = {
         if AWS_STORAGE_BUCKET_NAME
         else "django.core.files.storage.FileSystemStorage"
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "mainstay.storage.StaticFilesStorage"},
 }
 # Seconds, for files without a hash in their name; the others never change. As in the chart's nginx.
 WHITENOISE_MAX_AGE = 60
@@ -231,19 +228,17 @@ SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", default=31_536_000) if
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
-_media_sources = [SELF, *([AWS_S3_ENDPOINT_URL or "https://*.amazonaws.com"] if AWS_STORAGE_BUCKET_NAME else [])]
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [NONE],
-        "script-src": [SELF],
-        "style-src": [SELF],
-        "img-src": _media_sources,
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "form-action": [SELF],
-        "base-uri": [NONE],
-        "frame-ancestors": [NONE],
-    }
+_NONE, _SELF = "'none'", "'self'"
+SECURE_CSP = {
+    "default-src": [_NONE],
+    "script-src": [_SELF],
+    "style-src": [_SELF],
+    "img-src": [_SELF, *([AWS_S3_ENDPOINT_URL or "https://*.amazonaws.com"] if AWS_STORAGE_BUCKET_NAME else [])],
+    "font-src": [_SELF],
+    "connect-src": [_SELF],
+    "form-action": [_SELF],
+    "base-uri": [_NONE],
+    "frame-ancestors": [_NONE],
 }
 
 # --- logs ----------------------------------------------------------------------------------------
