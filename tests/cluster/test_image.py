@@ -15,7 +15,14 @@ def lines_of(script: str) -> list[str]:
 
 
 def test_image_contains_only_runtime_files() -> None:
-    assert sorted(lines_of("ls -A /app")) == [".venv", "manage.py", "service", "static"]
+    assert sorted(lines_of("ls -A /app")) == [
+        ".venv",
+        "django_mainstay-0.1.0.dist-info",
+        "mainstay",
+        "manage.py",
+        "service",
+        "static",
+    ]
     assert lines_of("for tool in gcc cc node npm uv git; do command -v $tool; done; true") == []
     assert lines_of("find /app -xdev -name .git -o -name .env -o -name .cache") == []
     assert lines_of("find /app -xdev -writable -not -type l") == []

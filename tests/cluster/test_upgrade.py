@@ -227,6 +227,6 @@ def test_volume_of_another_postgres_version_is_refused_with_instructions(empty: 
     (guard,) = wait_until(failed_guards, "the init container has failed and restarted", 120)
     assert guard["lastState"]["terminated"]["exitCode"] == 1
     assert empty.kubectl("logs", "shop-postgres-0", "--container", "version", "--previous") == (
-        "The volume holds PostgreSQL 19 and the image is 18. Set postgres.image.tag back, pg_dump, remove the volume,"
-        " set the new tag, restore.\n"
+        "The volume holds PostgreSQL 19 and the image is 18. Restore the former postgres.image.tag, run pg_dump,"
+        " delete the volume, set the new tag, and run pg_restore (docs/upgrade.md).\n"
     )
