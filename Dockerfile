@@ -27,7 +27,8 @@ RUN --mount=type=cache,id=uv,target=/cache uv sync --cache-dir /cache --frozen -
 # --- django-mainstay, in a layer apart from the dependencies -----------------------------------------
 FROM environment AS package
 COPY mainstay mainstay
-RUN --mount=type=cache,id=uv,target=/cache uv pip install --cache-dir /cache --no-deps --target /package ./mainstay
+RUN --mount=type=cache,id=uv,target=/cache uv pip install --cache-dir /cache --no-deps --target /package ./mainstay \
+    && rm /package/.lock
 
 # --- the code and its static files, compressed with brotli ----------------------------------------
 FROM environment AS code

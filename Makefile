@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types migrations workflows unit integration browser coverage chart-docs test-chart package image kind test-cluster test-loop audit bench bench-overhead bench-cluster bench-loop load bundle
+.PHONY: help run test check lint types migrations workflows unit integration browser coverage chart-docs test-chart package image kind test-cluster test-long test-loop audit bench bench-overhead bench-cluster bench-peers bench-loop load bundle
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ kind: ## Create a local cluster with everything that test-cluster needs; use it 
 test-cluster: image .venv/.installed ## Test the chart on the current cluster: REGISTRY=… make test-cluster
 	$(BIN)/python -m pytest tests/cluster
 
+test-long: .venv/.installed ## Send 30,000 POSTs while workers recycle and pods roll, on the current cluster: REGISTRY=…
+	POSTS=30000 ROLLOUTS=3 $(BIN)/python -m pytest --capture=no tests/cluster/test_posts.py
+
 test-loop: .venv/.installed ## Test skaffold dev, run, render and debug on the current cluster: REGISTRY=… make test-loop (optional on kind)
 	$(BIN)/python -m pytest tests/loop
 
@@ -95,6 +98,9 @@ bench-overhead: bundle ## Measure the CPU time of a request, ours relative to Dj
 
 bench-cluster: image ## Measure install and upgrade times, throughput, latency and memory on the current cluster: REGISTRY=…
 	$(BIN)/python -m tests.bench.cluster
+
+bench-peers: .venv/.installed ## Measure the chart's pod against sync workers and Granian on the current cluster: REGISTRY=…
+	$(BIN)/python -m tests.bench.peers
 
 bench-loop: .venv/.installed ## Measure the time from saving a file to seeing the change in skaffold dev: REGISTRY=…
 	ROUNDS=20 $(BIN)/python -m pytest tests/loop/test_dev.py --capture=no -k 'saved'

@@ -13,7 +13,7 @@ def limit_body(get_response: View) -> View:
     """Answers 413 to a body over MAX_BODY_BYTES, before a byte of it is read."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        length = request.headers.get("Content-Length") or "0"
+        length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isdecimal() or int(length) > settings.MAX_BODY_BYTES:
             limit = settings.MAX_BODY_BYTES // 2**20
             return render(request, "413.html", {"limit": limit}, status=413)
@@ -27,7 +27,7 @@ def htmx_redirects(get_response: View) -> View:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        if request.headers.get("HX-Request") == "true" and response.status_code == 302:
+        if response.status_code == 302 and request.META.get("HTTP_HX_REQUEST") == "true":
             target = HttpResponse(status=204, headers={"HX-Redirect": response["Location"]})
             target.cookies = response.cookies
             return target

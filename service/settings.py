@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
-from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from mainstay.logging import configure_logging
 
-from mainstay import environment
+from mainstay import environment, settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -45,11 +44,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "mainstay.middleware.refuse_unknown_methods",
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "mainstay.middleware.request_context",
+    "mainstay.middleware.observe",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "mainstay.middleware.content_security_policy",
     "service.middleware.limit_body",
     "mainstay.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -60,7 +57,7 @@ MIDDLEWARE = [
     "service.middleware.htmx_redirects",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "mainstay.metrics.middleware.ViewMetricsMiddleware",
 ]
 
 TEMPLATES = [
@@ -80,11 +77,11 @@ TEMPLATES = [
 
 # --- the database --------------------------------------------------------------------------------
 
-DATABASES = {"default": environment.database("DATABASE_URL")}
+DATABASES = {"default": settings.database("DATABASE_URL")}
 
 # --- cache, sessions, tasks ----------------------------------------------------------------------
 
-CACHES = {"default": environment.cache("REDIS_URL")}
+CACHES = {"default": settings.cache("REDIS_URL")}
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 # In the database too, so that nobody is logged out when the cache is flushed.
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
@@ -108,9 +105,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive_options": {
         getattr(socket, name): value
         for name, value in {
-            "TCP_KEEPIDLE": environment.KEEPIDLE,
-            "TCP_KEEPINTVL": environment.KEEPINTVL,
-            "TCP_KEEPCNT": environment.KEEPCNT,
+            "TCP_KEEPIDLE": settings.KEEPIDLE,
+            "TCP_KEEPINTVL": settings.KEEPINTVL,
+            "TCP_KEEPCNT": settings.KEEPCNT,
         }.items()
         if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
     },
@@ -167,7 +164,7 @@ STORAGES: dict[str, dict[str, Any]] = {
         if AWS_STORAGE_BUCKET_NAME
         else "django.core.files.storage.FileSystemStorage"
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "mainstay.storage.StaticFilesStorage"},
 }
 # Seconds, for files without a hash in their name; the others never change. As in the chart's nginx.
 WHITENOISE_MAX_AGE = 60
@@ -198,19 +195,17 @@ SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", default=31_536_000) if
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
-_media_sources = [SELF, *([AWS_S3_ENDPOINT_URL or "https://*.amazonaws.com"] if AWS_STORAGE_BUCKET_NAME else [])]
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [NONE],
-        "script-src": [SELF],
-        "style-src": [SELF],
-        "img-src": _media_sources,
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "form-action": [SELF],
-        "base-uri": [NONE],
-        "frame-ancestors": [NONE],
-    }
+_NONE, _SELF = "'none'", "'self'"
+SECURE_CSP = {
+    "default-src": [_NONE],
+    "script-src": [_SELF],
+    "style-src": [_SELF],
+    "img-src": [_SELF, *([AWS_S3_ENDPOINT_URL or "https://*.amazonaws.com"] if AWS_STORAGE_BUCKET_NAME else [])],
+    "font-src": [_SELF],
+    "connect-src": [_SELF],
+    "form-action": [_SELF],
+    "base-uri": [_NONE],
+    "frame-ancestors": [_NONE],
 }
 
 # --- logs ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.cluster import CHART, REGISTRY, TAG, Release, image, run, until
+from tests.support.cluster import CHART, REGISTRY, TAG, Release, build_image, run, wait_until
 from tests.support.ports import free_port
 from tests.support.processes import answers
 
@@ -35,7 +35,7 @@ def main() -> int:
         }
         print(f"render: {spread(lambda: render(release))}")
         print(f"install to ready: {seconds(lambda: release.install(**limits)):.1f} s")
-        good = image("bench", "USER 0\nRUN touch /app/bench\nUSER 10001:10001\n")
+        good = build_image("bench", "USER 0\nRUN touch /app/bench\nUSER 10001:10001\n")
         print(f"upgrade to another image: {seconds(lambda: release.install(image__tag=good, **limits)):.1f} s")
         memory(release, "at rest")
         for path in ("/accounts/login/", "/livez"):
@@ -80,7 +80,7 @@ def first_response() -> None:
         "docker", "run", "--detach", "--rm", "--read-only", "--network", "host", *options, SERVICE
     ).stdout.strip()
     try:
-        until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), "the container responds", 30)
+        wait_until(lambda: answers(f"http://{environment['GUNICORN_BIND']}/livez"), "the container responds", 30)
     finally:
         run("docker", "kill", name)
 
@@ -111,7 +111,7 @@ def memory(release: Release, when: str) -> None:
         times = {pod["metadata"]["name"]: datetime.fromisoformat(pod["timestamp"]) for pod in pods}
         return all(since < times.get(release.pod(component), since) for component in COMPONENTS)
 
-    until(scraped, "metrics-server has scraped the pods")
+    wait_until(scraped, "metrics-server has scraped the pods")
     print(f"memory {when}:\n{release.kubectl('top', 'pod', '--containers', '--no-headers')}")
 
 

@@ -15,7 +15,7 @@ from django.conf import settings as django_settings
 from django.http import HttpResponse
 from django.test import RequestFactory
 from mainstay.media import serve_media
-from mainstay.middleware import request_context
+from mainstay.middleware import observe
 from pytest_django import Settings
 
 from tests.support.nginx import Nginx, Upstream, check, needs_docker, running
@@ -165,7 +165,7 @@ def test_nginx_accepts_a_request_id(nginx: Nginx, given: str, accepted: bool) ->
 def test_django_accepts_a_request_id(given: str, accepted: bool) -> None:
     request = RequestFactory().get("/", headers={"X-Request-ID": given})
 
-    response = request_context(lambda _: HttpResponse())(request)
+    response = observe(lambda _: HttpResponse())(request)
 
     assert (response["X-Request-ID"] == given) is accepted
 

@@ -1,4 +1,4 @@
-"""One release for the tests that leave it as they found it; a namespace of its own for each of the others."""
+"""A release that tests share if they leave it unchanged, and a namespace for each of the other tests."""
 
 import socket
 import time
@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import INGRESS, Release
-from tests.support.failure import pytest_runtest_makereport  # noqa: F401 # a hook
+from tests.support.failure import pytest_runtest_makereport  # noqa: F401 # pytest hook
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hosts() -> Iterator[None]:
-    """Names under example.test are the cluster's ingress, at INGRESS (127.0.0.1)."""
-    ask = socket.getaddrinfo
+def _test_domain() -> Iterator[None]:
+    """Resolve every name under example.test to INGRESS."""
+    getaddrinfo = socket.getaddrinfo
 
-    def answer(host: Any, *arguments: Any, **more: Any) -> Any:
-        return ask(INGRESS if str(host).endswith(".example.test") else host, *arguments, **more)
+    def resolve(host: Any, *arguments: Any, **more: Any) -> Any:
+        return getaddrinfo(INGRESS if str(host).endswith(".example.test") else host, *arguments, **more)
 
-    socket.getaddrinfo = answer
+    socket.getaddrinfo = resolve
     yield
-    socket.getaddrinfo = ask
+    socket.getaddrinfo = getaddrinfo
 
 
 @pytest.fixture
 def empty() -> Iterator[Release]:
-    """A namespace in which nothing is installed."""
+    """A release that is not installed yet, in its own namespace."""
     release = Release()
     yield release
     release.remove()
@@ -34,7 +34,7 @@ def empty() -> Iterator[Release]:
 
 @pytest.fixture(scope="session")
 def fresh() -> Iterator[tuple[Release, float]]:
-    """A release of nothing but a host name and the image, and the seconds until it was ready."""
+    """A release with the default values, and the seconds until it was ready."""
     release = Release()
     started = time.monotonic()
     release.install()
@@ -44,7 +44,7 @@ def fresh() -> Iterator[tuple[Release, float]]:
 
 @pytest.fixture
 def release(fresh: tuple[Release, float]) -> Release:
-    """It, as its people see it."""
+    """The shared release, once the ingress controller routes to it."""
     release, _ = fresh
-    release.await_ingress()
+    release.wait_for_ingress()
     return release

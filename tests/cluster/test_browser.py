@@ -1,4 +1,4 @@
-"""A person with a browser, on a release of nothing but a host name."""
+"""A user's way through a release with the default values, in a browser."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ def base_url(fresh: tuple[Release, float]) -> str:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The machine's own Chromium, if there is one; root can't have the sandbox."""
+    """Use the installed Chromium, if there is one. Its sandbox does not work as root."""
     arguments = [f"--host-resolver-rules=MAP *.example.test {INGRESS}"]
     arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
-    own = shutil.which("chromium")
-    return browser_type_launch_args | {"args": arguments} | ({"executable_path": own} if own else {})
+    chromium = shutil.which("chromium")
+    return browser_type_launch_args | {"args": arguments} | ({"executable_path": chromium} if chromium else {})
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return browser_context_args | {"ignore_https_errors": True}
 
 
-def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, page: Page) -> None:
+def test_user_signs_up_uploads_a_picture_and_reads_the_report(release: Release, page: Page) -> None:
     page.goto("/accounts/sign-up/")
     fill_sign_up(page, "newcomer")
     page.get_by_role("button", name="Create account").click()
@@ -44,11 +44,13 @@ def test_person_signs_up_shows_a_picture_and_reads_the_report(release: Release, 
     expect(picture).to_be_visible()
     assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 512
 
-    staff = "from service.accounts.models import User; User.objects.filter(username='newcomer').update(is_staff=True)"
-    release.python(staff)
+    make_staff = (
+        "from service.accounts.models import User; User.objects.filter(username='newcomer').update(is_staff=True)"
+    )
+    release.python(make_staff)
     report = ("exec", release.pod("web"), "--container", "web", "--", "python", "manage.py", "generate_daily_report")
     release.kubectl(*report)
     page.goto("/reports/")
     expect(page.get_by_role("table", name="Daily figures").get_by_role("rowheader").first).to_be_visible()
 
-    release.await_mail("newcomer@example.com")
+    release.wait_for_mail("newcomer@example.com")

@@ -1,145 +1,145 @@
-"""What a release survives."""
+"""A release whose servers are lost and whose pods are deleted."""
 
 import threading
 import time
 from collections.abc import Iterator
 
-from tests.support.cluster import Release, until
+from tests.support.cluster import Release, wait_until
 from tests.support.pictures import photo
 
 
-def test_restarted_web_pod_runs_no_migration(release: Release) -> None:
-    before = release.migrations_run()
-    former = release.pod("web")
+def test_replaced_web_pod_runs_no_migration(release: Release) -> None:
+    before = release.migration_pod_uids()
+    old_pod = release.pod("web")
 
-    release.kubectl("delete", "pod", former)
+    release.kubectl("delete", "pod", old_pod)
 
     release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=180s")
-    assert release.pod("web") != former
-    assert release.migrations_run() == before
+    assert release.pod("web") != old_pod
+    assert release.migration_pod_uids() == before
     assert release.kubectl("logs", release.pod("web"), "--container", "wait").endswith("Every migration is applied.\n")
 
 
-def test_lost_database_unreadies_and_restarts_nothing(release: Release) -> None:
-    person = release.person()
-    people = release.psql("SELECT count(*) FROM auth_user")
-    restarts = release.restarts("web")
+def test_lost_database_makes_pods_unready_and_restarts_nothing(release: Release) -> None:
+    session = release.sign_up()
+    users = release.psql("SELECT count(*) FROM auth_user")
+    restarts = release.restart_count("web")
 
-    with release.without("postgres"):
-        until(lambda: release.health("/readyz") == 503, "readiness is lost with the database", 60)
-        assert release.health("/livez") == 200
-        until(
-            lambda: person.get(release.url).status_code in (502, 503),
-            "the ingress controller sends nobody to the pod",
+    with release.stopped("postgres"):
+        wait_until(lambda: release.health_status("/readyz") == 503, "/readyz returns 503", 60)
+        assert release.health_status("/livez") == 200
+        wait_until(
+            lambda: session.get(release.url).status_code in (502, 503),
+            "the ingress controller removes the pod",
             60,
         )
-    until(lambda: release.health("/readyz") == 200, "readiness is back with the database", 60)
+    wait_until(lambda: release.health_status("/readyz") == 200, "/readyz returns 200", 60)
 
-    assert release.psql("SELECT count(*) FROM auth_user") == people
-    assert release.restarts("web") == restarts
-    until(lambda: release.knows(person), "the profile is shown again")
+    assert release.psql("SELECT count(*) FROM auth_user") == users
+    assert release.restart_count("web") == restarts
+    wait_until(lambda: release.is_logged_in(session), "the profile page is shown again")
 
 
 def test_lost_cache_logs_nobody_out(release: Release) -> None:
-    person = release.person()
+    session = release.sign_up()
 
-    with release.without("valkey"):
-        assert release.knows(person)
-        assert release.health("/readyz") == 200
+    with release.stopped("valkey"):
+        assert release.is_logged_in(session)
+        assert release.health_status("/readyz") == 200
 
-    assert release.knows(person)
+    assert release.is_logged_in(session)
 
 
-def test_request_in_flight_is_answered_before_its_pod_ends(release: Release) -> None:
-    person = release.person()
+def test_request_in_flight_completes_before_its_pod_terminates(release: Release) -> None:
+    session = release.sign_up()
     pod = release.pod("web")
-    waits = "FROM pg_locks WHERE NOT granted AND relation = 'accounts_profile'::regclass"
-    # Twenty seconds from when the request waits, however late that is.
+    lock_waits = "FROM pg_locks WHERE NOT granted AND relation = 'accounts_profile'::regclass"
+    # Holds the lock for 20 s from the moment when the request waits for it.
     lock = f"""
         BEGIN; LOCK TABLE accounts_profile IN ACCESS EXCLUSIVE MODE;
-        DO $$ BEGIN WHILE NOT EXISTS (SELECT {waits}) LOOP PERFORM pg_sleep(0.1); END LOOP; END $$;
+        DO $$ BEGIN WHILE NOT EXISTS (SELECT {lock_waits}) LOOP PERFORM pg_sleep(0.1); END LOOP; END $$;
         SELECT pg_sleep(20); COMMIT"""
     holder = threading.Thread(target=release.psql, args=(lock,))
     holder.start()
     held = (
         "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'accounts_profile'::regclass"
     )
-    until(lambda: release.psql(held) == "1", "the table is locked")
-    answers: list[tuple[int, float]] = []
+    wait_until(lambda: release.psql(held) == "1", "the table is locked")
+    responses: list[tuple[int, float]] = []
 
-    def ask() -> None:
-        asked = time.monotonic()
-        status = person.get(f"{release.url}/accounts/profile/", timeout=60).status_code
-        answers.append((status, time.monotonic() - asked))
+    def request() -> None:
+        sent = time.monotonic()
+        status = session.get(f"{release.url}/accounts/profile/", timeout=60).status_code
+        responses.append((status, time.monotonic() - sent))
 
-    asker = threading.Thread(target=ask)
-    asker.start()
-    waiting = f"SELECT count(*) {waits}"
-    until(lambda: release.psql(waiting) == "1", "the request waits for the table")
+    client = threading.Thread(target=request)
+    client.start()
+    waiting = f"SELECT count(*) {lock_waits}"
+    wait_until(lambda: release.psql(waiting) == "1", "the request waits for the table")
     grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
     started = time.monotonic()
     release.kubectl("delete", "pod", pod, "--wait=false")
-    still = release.psql(waiting)
+    waiting_after_delete = release.psql(waiting)
     release.kubectl("wait", f"pod/{pod}", "--for=delete", f"--timeout={grace + 10}s")
-    ended = time.monotonic() - started
+    termination = time.monotonic() - started
 
-    asker.join()
+    client.join()
     holder.join()
-    assert still == "1"
-    ((status, seconds),) = answers
+    assert waiting_after_delete == "1"
+    ((status, seconds),) = responses
     assert status == 200
     assert seconds > 20
-    assert ended < grace
+    assert termination < grace
     release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=180s")
 
 
 def test_upload_that_still_arrives_is_answered_before_its_pod_ends(release: Release) -> None:
-    # given a slow client, whose upload goes on after nginx has closed its door to others
-    person = release.person()
+    # given a slow upload, which continues after nginx has stopped accepting connections
+    session = release.sign_up()
     picture = {"picture": ("photo.jpg", photo()["buffer"])}
-    form = release.form(person, "/accounts/profile/", {"display_name": "slow"}, files=picture)
+    form = release.prepare_post(session, "/accounts/profile/", {"display_name": "slow"}, files=picture)
     body, pod = form.body, release.pod("web")
     assert isinstance(body, bytes)
     grace = release.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
     begun, closed = threading.Event(), threading.Event()
 
-    def slowly() -> Iterator[bytes]:
+    def slow_body() -> Iterator[bytes]:
         yield body[:1000]
         begun.set()
-        at, late = 1000, 0
-        # A byte a second, and longer than Gunicorn would stay if it minded its own requests alone.
-        while late < 5:
+        position, seconds_closed = 1000, 0
+        # One byte per second until 5 s after nginx closed its port, when an idle Gunicorn would have exited.
+        while seconds_closed < 5:
             time.sleep(1)
-            late += closed.is_set()
-            yield body[at : at + 1]
-            at += 1
-        yield body[at:]
+            seconds_closed += closed.is_set()
+            yield body[position : position + 1]
+            position += 1
+        yield body[position:]
 
-    answers: list[int] = []
-    form.body = slowly()  # type: ignore[assignment] # sent as it comes
+    statuses: list[int] = []
+    form.body = slow_body()  # type: ignore[assignment] # a generator
 
     def send() -> None:
-        answers.append(person.send(form, allow_redirects=False, verify=False, timeout=60).status_code)
+        statuses.append(session.send(form, allow_redirects=False, verify=False, timeout=60).status_code)
 
     sender = threading.Thread(target=send)
     sender.start()
 
-    # when its pod is deleted in the middle
-    ask = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8080)))"
-    command = ("exec", pod, "--container", "web", "--", "python", "-c", ask)
+    # when the pod is deleted during the upload
+    connect = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8080)))"
+    command = ("exec", pod, "--container", "web", "--", "python", "-c", connect)
     try:
         assert begun.wait(30)
         release.kubectl("delete", "pod", pod, "--wait=false")
-        until(lambda: release.kubectl(*command) != "0\n", "nginx takes no new request")
+        wait_until(lambda: release.kubectl(*command) != "0\n", "nginx refuses connections")
         scraped = release.status(pod, 8002, "/metrics")
     finally:
         closed.set()
         sender.join()
 
-    # then it is answered, what it brought is there, and what the pod measured was told meanwhile
-    assert answers == [302]
+    # then the response arrives, the upload is stored, and the metrics could still be scraped
+    assert statuses == [302]
     assert scraped == 200
-    named = "SELECT count(*) FROM accounts_profile WHERE display_name = 'slow' AND picture <> ''"
-    assert release.psql(named) == "1"
+    stored = "SELECT count(*) FROM accounts_profile WHERE display_name = 'slow' AND picture <> ''"
+    assert release.psql(stored) == "1"
     release.kubectl("wait", f"pod/{pod}", "--for=delete", f"--timeout={grace}s")
     release.kubectl("rollout", "status", f"deployment/{release.name}-web", "--timeout=180s")

@@ -1,4 +1,4 @@
-"""What is in the image, and what isn't."""
+"""The contents of the image."""
 
 import json
 
@@ -7,18 +7,30 @@ from tests.support.cluster import REGISTRY, TAG, run
 IMAGE = f"{REGISTRY}/service:{TAG}"
 
 
-def inside(script: str) -> list[str]:
+def lines_of(script: str) -> list[str]:
+    """Runs a shell script in a container and returns the lines of its output."""
     return run(
         "docker", "run", "--rm", "--read-only", "--network", "none", IMAGE, "sh", "-c", script
     ).stdout.splitlines()
 
 
-def test_image_holds_what_runs_and_nothing_else() -> None:
-    assert sorted(inside("ls -A /app")) == [".venv", "manage.py", "service", "static"]
-    assert inside("for tool in gcc cc node npm uv git; do command -v $tool; done; true") == []
-    assert inside("find /app -xdev -name .git -o -name .env -o -name .cache") == []
-    assert inside("find /app -xdev -writable -not -type l") == []
-    assert inside("id -u; id -g") == ["10001", "10001"]
-    manifest = json.loads("".join(inside("cat /app/static/staticfiles.json")))
+def test_image_contains_only_runtime_files() -> None:
+    assert sorted(lines_of("ls -A /app")) == [
+        ".venv",
+        "django_mainstay-0.1.0.dist-info",
+        "mainstay",
+        "manage.py",
+        "service",
+        "static",
+    ]
+    assert lines_of("for tool in gcc cc node npm uv git; do command -v $tool; done; true") == []
+    assert lines_of("find /app -xdev -name .git -o -name .env -o -name .cache") == []
+    assert lines_of("find /app -xdev -writable -not -type l") == []
+    assert lines_of("id -u; id -g") == ["10001", "10001"]
+    manifest = json.loads("".join(lines_of("cat /app/static/staticfiles.json")))
     script = manifest["paths"]["main.js"]
-    assert inside(f"cd /app/static && ls {script} {script}.br {script}.gz") == [script, f"{script}.br", f"{script}.gz"]
+    assert lines_of(f"cd /app/static && ls {script} {script}.br {script}.gz") == [
+        script,
+        f"{script}.br",
+        f"{script}.gz",
+    ]

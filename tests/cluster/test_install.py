@@ -1,4 +1,4 @@
-"""A release as it is after `helm install`."""
+"""A release after `helm install`."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import re
 import pytest
 from PIL import Image
 
-from tests.support.cluster import MAIL_SECONDS, TAG, Release, run, stylesheet, until
+from tests.support.cluster import MAIL_TIMEOUT, TAG, Release, run, stylesheet, wait_until
 
 
 def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tuple[Release, float]) -> None:
@@ -15,14 +15,14 @@ def test_fresh_install_is_ready_within_a_minute_and_restarts_nothing(fresh: tupl
     assert seconds <= 60
     for component in ("web", "worker", "beat", "postgres", "valkey"):
         assert len(release.pods(component)) == 1, component
-        assert release.restarts(component) == 0, component
+        assert release.restart_count(component) == 0, component
     (migration,) = release.pods("migrate")
     assert migration["status"]["phase"] == "Succeeded"
     assert "Phase:" in release.helm("test", release.name)
 
 
-def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release) -> None:
-    session = release.person("ada")
+def test_uploaded_picture_is_served_by_nginx(release: Release) -> None:
+    session = release.sign_up("ada")
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "navy").save(picture, "PNG")
     saved = release.post(
@@ -36,15 +36,15 @@ def test_person_signs_up_and_their_picture_comes_back_from_disk(release: Release
     assert answer.headers["Content-Type"] == "image/webp"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    # The name is secret, so the log cuts it; nginx logs missing files only.
+    # The file name is secret, so the log cuts it. nginx logs a media request only if it fails.
     assert path.startswith("pictures/")
     assert session.get(f"{release.url}/media/{path}.missing").status_code == 404
     web = release.pod("web")
-    named = '"path":"/media/pictures/…"'
-    until(lambda: named in release.kubectl("logs", web, "--container", "nginx"), "nginx has logged the missing picture")
-    # Gunicorn's request log has no line of it: nginx answered.
+    entry, log = '"path":"/media/pictures/…"', ("logs", web, "--container", "nginx")
+    wait_until(lambda: entry in release.kubectl(*log), "nginx logs the missing picture")
+    # nginx served the picture, so Django has not logged a request.
     assert "/media/pictures/" not in release.kubectl("logs", web, "--container", "web")
-    release.await_mail("ada@example.org")
+    release.wait_for_mail("ada@example.org")
 
 
 def test_static_files_are_compressed_and_immutable(release: Release) -> None:
@@ -62,7 +62,7 @@ def test_static_files_are_compressed_and_immutable(release: Release) -> None:
     assert session.get(f"{release.url}/static/none.css").status_code == 404
 
 
-def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Release) -> None:
+def test_database_has_the_tables_of_django_and_the_superuser_is_created_once(release: Release) -> None:
     tables = release.psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").split()
     assert {
         "auth_user",
@@ -89,7 +89,7 @@ def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Rel
     release.kubectl("wait", "job", job["metadata"]["name"], "--for=condition=Complete", "--timeout=180s")
 
     assert release.psql("SELECT count(*) FROM auth_user WHERE is_superuser") == "1"
-    admin = release.superuser(password)
+    admin = release.log_in("admin", password)
     page = admin.get(f"{release.url}/admin/")
     assert page.status_code == 200
     style = stylesheet(page.text)
@@ -101,15 +101,15 @@ def test_database_has_djangos_tables_and_the_superuser_is_made_once(release: Rel
     assert table.text.startswith("day,")
 
 
-def test_measurements_and_health_details_are_not_outside(release: Release) -> None:
+def test_metrics_and_health_are_not_reachable_through_the_ingress(release: Release) -> None:
     session = release.session()
-    answers = {
+    statuses = {
         path: session.get(release.url + path).status_code for path in ("/metrics", "/readyz", "/startupz", "/accel/x")
     }
-    assert answers == {"/metrics": 404, "/readyz": 404, "/startupz": 404, "/accel/x": 404}
+    assert statuses == {"/metrics": 404, "/readyz": 404, "/startupz": 404, "/accel/x": 404}
 
 
-def test_every_port_answers_on_every_address_of_the_pod(release: Release) -> None:
+def test_every_port_responds_on_ipv4_and_ipv6(release: Release) -> None:
     code = """
 import http.client, pathlib
 six = pathlib.Path("/proc/net/if_inet6")
@@ -138,14 +138,14 @@ def test_probes_leave_no_error_in_postgres_log(release: Release) -> None:
 def test_every_log_line_of_the_application_is_json(release: Release) -> None:
     for component in ("web", "worker", "beat"):
         log = release.kubectl("logs", release.pod(component), "--container", component)
-        # Without a mail server the mail itself stands in the worker's log, between these two lines.
+        # Without EMAIL_URL, the worker's log contains the mails as text, from the first to the last of these lines.
         lines = re.sub(r"(?ms)^Content-Type: text/plain.*?^-{79}\n", "", log).splitlines()
         assert [json.loads(line)["level"] for line in lines], component
     assert release.pods("web")[0]["spec"]["containers"][0]["image"].endswith(f":{TAG}")
 
 
-def test_no_log_of_a_request_has_its_query_its_client_or_the_token_of_a_password_reset(release: Release) -> None:
-    # given a link as it is mailed
+def test_logs_contain_no_query_no_client_address_and_no_reset_token(release: Release) -> None:
+    # given a password reset link
     code = """
 from django.contrib.auth.tokens import default_token_generator
 from django.urls import reverse
@@ -159,7 +159,7 @@ print(reverse("accounts:password_reset_confirm", args=[uid, token]))
     token = link.split("/")[-2]
     shortened = link.replace(f"{token}/", "…")
 
-    # when it is followed, and so is one which nginx has an error of its own to tell of
+    # when the link is opened, and a missing media file is requested, for which nginx has an error message
     session = release.session()
     query, headers = "?email=ada@example.org", {"X-Request-ID": "reset-link"}
     statuses = [
@@ -169,7 +169,7 @@ print(reverse("accounts:password_reset_confirm", args=[uid, token]))
 
     assert statuses == [302, 404]
 
-    # then each of nginx and Django says that it was asked for, and no more
+    # then nginx and Django log the shortened paths only
     def log(name: str) -> str:
         return release.kubectl("logs", release.pod("web"), "--container", name)
 
@@ -177,40 +177,40 @@ print(reverse("accounts:password_reset_confirm", args=[uid, token]))
         lines = map(json.loads, log(name).splitlines())
         return [line["path"] for line in lines if line.get("request_id") == "reset-link"]
 
-    until(lambda: sorted(paths("nginx")) == sorted([shortened, "/media/…"]), "nginx has logged both")
-    until(lambda: paths("web") == [shortened], "Django has logged the one that it was asked")
-    for said in (log("nginx"), log("web")):
-        assert token not in said
-        assert "ada@example.org" not in said
-        assert "client:" not in said
+    wait_until(lambda: sorted(paths("nginx")) == sorted([shortened, "/media/…"]), "nginx logs both requests")
+    wait_until(lambda: paths("web") == [shortened], "Django logs its request")
+    for output in (log("nginx"), log("web")):
+        assert token not in output
+        assert "ada@example.org" not in output
+        assert "client:" not in output
 
 
 def test_gateway_routes_to_the_pods(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a Gateway of the cluster that takes routes of every namespace over http
-    found = run("kubectl", "get", "gateways", "-A", "--output", "json", check=False)  # fails where the API isn't
-    listens = [
+    # given a Gateway with an HTTP listener for routes of all namespaces
+    found = run("kubectl", "get", "gateways", "-A", "--output", "json", check=False)  # fails without the Gateway API
+    listeners = [
         (gateway, listener["name"])
         for gateway in (json.loads(found.stdout)["items"] if found.stdout else [])
         for listener in gateway["spec"]["listeners"]
         if listener["protocol"] == "HTTP" and listener["allowedRoutes"]["namespaces"]["from"] == "All"
     ]
-    if not listens:
+    if not listeners:
         pytest.skip("the cluster has no Gateway with an HTTP listener for routes of all namespaces")
-    gateway, section = listens[0]
+    gateway, section = listeners[0]
     monkeypatch.setattr("tests.cluster.conftest.INGRESS", gateway["status"]["addresses"][0]["value"])
     metadata = gateway["metadata"]
     parent = {"name": metadata["name"], "namespace": metadata["namespace"], "sectionName": section}
     style = stylesheet(release.session().get(release.url).text)
 
-    # when the release hangs on it, and on no Ingress
+    # when the release has an HTTPRoute instead of an Ingress
     try:
         release.install(ingress__enabled=False, httpRoute={"enabled": True, "parentRefs": [parent]})
 
-        # then nginx's files and Django's answer, which is to come by https, come through it
+        # then the Gateway routes static files to nginx, and pages to Django, which redirects to HTTPS
         plain = f"http://{release.host}"
         session = release.session()
-        until(lambda: session.get(release.url).status_code == 404, "the ingress controller has forgotten the release")
-        until(lambda: session.get(plain + style).status_code == 200, "the Gateway knows the route")
+        wait_until(lambda: session.get(release.url).status_code == 404, "the ingress controller removes the route")
+        wait_until(lambda: session.get(plain + style).status_code == 200, "the Gateway routes to the release")
         assert session.get(plain + style).headers["Content-Type"] == "text/css"
         page = session.get(f"{plain}/accounts/login/", allow_redirects=False)
         assert (page.status_code, page.headers["Location"]) == (301, f"{release.url}/accounts/login/")
@@ -256,22 +256,22 @@ items:
 """
 
 
-def test_servers_of_somebody_else_are_used_by_their_addresses(empty: Release) -> None:
-    # given a PostgreSQL and a Valkey that the chart knows nothing of
+def test_external_postgres_and_valkey_are_used(empty: Release) -> None:
+    # given a PostgreSQL and a Valkey outside the release
     empty.kubectl("apply", "--filename", "-", stdin=SERVERS)
     empty.kubectl("wait", "pod", "database", "cache", "--for=condition=Ready", "--timeout=180s")
 
-    # when the release is told where they are
+    # when the release is installed with their addresses
     addresses = {"DATABASE_URL": "postgres://owner:secret@database/owner", "REDIS_URL": "redis://:secret@cache:6379/3"}
     empty.install(postgres__mode="external", valkey__mode="external", secrets__stringData=addresses)
 
-    # then they hold its people, sessions and tasks, and it has none of its own
-    guest = empty.person("guest")
+    # then they store its users, sessions and tasks, and the release has no servers
+    session = empty.sign_up("guest")
     psql = ("psql", "--username", "owner", "--tuples-only", "--no-align", "--command")
     assert empty.kubectl("exec", "database", "--", *psql, "SELECT username FROM auth_user") == "guest\n"
-    sent = "SELECT state FROM accounts_mail"
-    until(lambda: empty.kubectl("exec", "database", "--", *psql, sent) == "sent\n", "the mail went out", MAIL_SECONDS)
+    state = ("exec", "database", "--", *psql, "SELECT state FROM accounts_mail")
+    wait_until(lambda: empty.kubectl(*state) == "sent\n", "the mail is sent", MAIL_TIMEOUT)
     keys = ("exec", "cache", "--", "valkey-cli", "-a", "secret", "--no-auth-warning", "-n", "3", "keys", "*")
-    kept = "django.contrib.sessions"
-    until(lambda: empty.knows(guest) and kept in empty.kubectl(*keys), "the session is in the cache")
+    key = "django.contrib.sessions"
+    wait_until(lambda: empty.is_logged_in(session) and key in empty.kubectl(*keys), "the session is in the cache")
     assert empty.get("statefulsets")["items"] == []

@@ -1,11 +1,11 @@
-"""The service with a task and a page more, which show what a worker does and what Django sees."""
+"""The service with an additional task, which records its runs, and a page that returns the request's headers."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster import Release, image, run, until
+from tests.support.cluster import Release, build_image, run, wait_until
 
 TASK = """
 
@@ -32,18 +32,18 @@ urlpatterns.append(path("echo/", lambda request: JsonResponse(dict(request.heade
 
 @pytest.fixture(scope="module")
 def probe(fresh: tuple[Release, float]) -> Iterator[Release]:
-    """A task that hangs where a test kills it and a page of one's headers; nobody is trusted but the pod itself."""
+    """The shared release with the task and the page. Only the pod itself is a trusted proxy."""
 
     def append(path: str, code: str) -> str:
         command = ["sh", "-c", 'printf %s "$1" >> "service/$0"', path, code]
         return f"RUN {json.dumps(command)}\n"
 
-    sooner = """RUN sed -i 's/"visibility_timeout": 600/"visibility_timeout": 5/' service/settings.py\n"""
-    changes = append("reports/tasks.py", TASK) + append("urls.py", PAGE) + sooner
+    visibility = """RUN sed -i 's/"visibility_timeout": 600/"visibility_timeout": 5/' service/settings.py\n"""
+    changes = append("reports/tasks.py", TASK) + append("urls.py", PAGE) + visibility
     release, _ = fresh
     release.install(
-        image__tag=image("probe", f"USER 0\n{changes}USER 10001:10001"),
-        # Celery is not process 1: that one nothing in its own container can kill.
+        image__tag=build_image("probe", f"USER 0\n{changes}USER 10001:10001"),
+        # Celery must not be process 1, which `kill` in the same container cannot kill.
         worker__command=["sh", "-c", 'celery --app service --quiet worker "$@"; exit $?', "worker"],
         nginx__trustedProxies=["127.0.0.0/8"],
         django__https=False,
@@ -52,26 +52,26 @@ def probe(fresh: tuple[Release, float]) -> Iterator[Release]:
     release.install()
 
 
-def test_worker_killed_in_the_middle_of_a_thousand_tasks_loses_none_and_doubles_none(probe: Release) -> None:
-    # given a thousand tasks
+def test_killed_worker_loses_and_duplicates_no_task(probe: Release) -> None:
+    # given tables that record each task
     for table in ("probe_start (number int)", "probe_effect (number int)", "probe_claim (number int PRIMARY KEY)"):
         probe.psql(f"CREATE TABLE {table}")
     worker = probe.pod("worker")
 
-    # when all of it is killed, one task before its effect, one behind it, neither acknowledged
+    # when the worker is killed during 1000 tasks, with two unacknowledged: 500 before its effect, 501 after it
     probe.python("from service.reports.tasks import probe; [probe.delay(number) for number in range(1000)]")
     begun, done = "count(*) FROM probe_start WHERE number = 500", "count(*) FROM probe_effect WHERE number = 501"
     held = f"SELECT (SELECT {begun}), (SELECT {done})"
-    until(lambda: probe.psql(held) == "1|1", "task 500 has begun and task 501 has its effect")
+    wait_until(lambda: probe.psql(held) == "1|1", "task 500 has started and task 501 has its effect")
     before = int(probe.psql("SELECT count(*) FROM probe_effect"))
     kill = ("exec", worker, "--container", "worker", "--", "sh", "-c", "kill -9 -1")
     run("kubectl", "--namespace", probe.namespace, *kill, check=False)
 
-    # then those two run again, and every task has one effect
+    # then both run again, and every task has one effect
     again = "SELECT count(*) FROM probe_start WHERE number IN (500, 501)"
     effects = "SELECT count(*), count(DISTINCT number) FROM probe_effect"
-    until(lambda: probe.psql(again) == "4", "the interrupted tasks are done again", 180)
-    until(lambda: probe.psql(effects).endswith("|1000"), "every task has its effect", 60)
+    wait_until(lambda: probe.psql(again) == "4", "the interrupted tasks run again", 180)
+    wait_until(lambda: probe.psql(effects).endswith("|1000"), "every task has its effect", 60)
     assert probe.psql(effects) == "1000|1000"
     assert 100 < before < 1000
     statuses = probe.get("pod", worker)["status"]["containerStatuses"]
@@ -79,21 +79,21 @@ def test_worker_killed_in_the_middle_of_a_thousand_tasks_loses_none_and_doubles_
     assert (status["restartCount"], status["lastState"]["terminated"]["exitCode"]) == (1, 137)
 
 
-def test_address_that_a_stranger_gives_is_not_believed(probe: Release) -> None:
-    # given the page of the headers that Django sees, asked past the ingress controller on behalf of somebody else
-    def seen(asker: str, host: str, port: int) -> list[str]:
-        ask = f"""
+def test_forwarded_address_of_an_untrusted_client_is_ignored(probe: Release) -> None:
+    # given requests with forged headers that do not pass the ingress controller
+    def headers_seen(component: str, host: str, port: int) -> list[str]:
+        code = f"""
 import http.client
 connection = http.client.HTTPConnection("{host}", {port}, timeout=10)
 forged = {{"X-Forwarded-For": "203.0.113.7, 127.0.0.9", "X-Real-IP": "203.0.113.7"}}
 connection.request("GET", "/echo/", headers=forged | {{"Host": "{probe.host}"}})
 print(connection.getresponse().read().decode())
 """
-        command = ("exec", probe.pod(asker), "--container", asker, "--", "python", "-c", ask)
+        command = ("exec", probe.pod(component), "--container", component, "--", "python", "-c", code)
         headers = json.loads(probe.kubectl(*command))
         return [headers["X-Forwarded-For"], headers["X-Real-Ip"]]
 
-    # then another pod is itself, whatever it says, and who is trusted may speak for the one that it saw, the last
-    own = probe.pods("worker")[-1]["status"]["podIP"]
-    assert seen("worker", f"{probe.name}-web", 80) == [own, own]
-    assert seen("web", "127.0.0.1", 8080) == ["127.0.0.9", "127.0.0.9"]
+    # then Django sees the address of an untrusted pod, and the last address that a trusted proxy forwards
+    worker = probe.pods("worker")[-1]["status"]["podIP"]
+    assert headers_seen("worker", f"{probe.name}-web", 80) == [worker, worker]
+    assert headers_seen("web", "127.0.0.1", 8080) == ["127.0.0.9", "127.0.0.9"]

@@ -1,4 +1,4 @@
-"""The API server's word on what the chart renders."""
+"""Validates the rendered objects with the API server."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,16 +10,15 @@ from tests.support.cluster import Release, run
 from tests.support.render import BASE, CHART
 from tests.support.values import combinations
 
-# Those of operators and of the Gateway API: a cluster may not know them.
+# Custom resources of operators and of the Gateway API, which a cluster may lack.
 CUSTOM = {"Cluster", "Pooler", "ScheduledBackup", "ScaledObject", "ExternalSecret", "PodMonitor", "HTTPRoute"}
 
 
-def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the_cluster(empty: Release) -> None:
-    """Every object that the chart can make, checked by the API server against its own schema."""
+def test_api_server_accepts_every_combination_of_modes_and_every_sample(empty: Release) -> None:
     seeded = [BASE | values for values in combinations()]
-    # Made here alone: it asks the cluster for the secrets that are there.
+    # Mode `generate` looks up the Secret in the cluster, so only this test can render it.
     generated = [values | {"secrets.mode": "generate"} for values in seeded if values["secrets.mode"] == "seed"]
-    chosen = [
+    flag_sets = [
         *(empty.flags(values) for values in seeded),
         *(["--dry-run=server", *empty.flags(values)] for values in generated),
         *(["--values", str(ROOT / "k8s/values" / sample)] for sample in ("production.yaml", "gitops.yaml")),
@@ -31,11 +30,11 @@ def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the
         return run(*template, *flags).stdout.split("\n---\n")
 
     with ThreadPoolExecutor() as pool:
-        rendered = list(pool.map(documents, chosen))
-        # A pod, as that of `helm test`, is admitted for a service account that exists.
+        rendered = list(pool.map(documents, flag_sets))
+        # The API server rejects a Pod, such as that of `helm test`, without its ServiceAccount.
         empty.kubectl("create", "serviceaccount", f"{empty.name}-app")
-        # What many combinations have in common is asked about once.
-        distinct = sorted({document for made in rendered for document in made})
+        # Each distinct object is validated once.
+        distinct = sorted({document for output in rendered for document in output})
         kinds = {document: str(yaml.safe_load(document)["kind"]) for document in distinct}
         known = {line.split()[-1] for line in run("kubectl", "api-resources", "--no-headers").stdout.splitlines()}
         distinct = [document for document in distinct if kinds[document] not in CUSTOM - known]
@@ -46,12 +45,12 @@ def test_rendered_every_combination_of_modes_and_every_sample_is_accepted_by_the
     assert [done.stderr for done in applied] == [""] * 4
     assert sum(len(done.stdout.splitlines()) for done in applied) == len(distinct)
     if unknown := CUSTOM - known:
-        pytest.skip(f"all but {', '.join(sorted(unknown))}, which the cluster doesn't know, is accepted")
+        pytest.skip(f"accepted, without the kinds that the cluster lacks: {', '.join(sorted(unknown))}")
 
 
-def test_ingress_controller_of_kind_is_accepted_by_the_cluster(empty: Release) -> None:
+def test_api_server_accepts_the_manifests_of_traefik(empty: Release) -> None:
     manifests = (ROOT / "k8s" / "cluster" / "traefik.yaml").read_text()
-    # A dry run needs a namespace that is there.
+    # A dry run needs an existing namespace.
     manifests = manifests.replace("namespace: traefik", f"namespace: {empty.namespace}")
 
     done = run("kubectl", "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifests)

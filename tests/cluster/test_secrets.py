@@ -1,4 +1,4 @@
-"""Secrets over the life of a release."""
+"""Secrets through upgrades and changes."""
 
 import base64
 import json
@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import Release, until
+from tests.support.cluster import Release, wait_until
 
 
 def test_upgrade_keeps_every_generated_secret(release: Release) -> None:
     before = release.get("secret", f"{release.name}-secret")["data"]
-    person = release.person()
+    session = release.sign_up()
 
     release.install(web__threads=3)
 
     assert release.get("secret", f"{release.name}-secret")["data"] == before
-    until(lambda: release.knows(person), "nobody is logged out")
+    wait_until(lambda: release.is_logged_in(session), "the user is still logged in")
     release.install()
 
 
-def test_changed_database_password_is_reconciled(release: Release) -> None:
-    person = release.person()
+def test_changed_database_password_takes_effect_after_an_upgrade(release: Release) -> None:
+    session = release.sign_up()
     changed = base64.b64encode(b"another-password").decode()
 
     release.kubectl(
@@ -32,12 +32,12 @@ def test_changed_database_password_is_reconciled(release: Release) -> None:
 
     assert release.secret("POSTGRES_PASSWORD") == "another-password"
     assert "another-password" in release.python("import os; print(os.environ['DATABASE_URL'])")
-    until(lambda: release.knows(person), "nobody is logged out")
-    assert release.restarts("web") == 0
+    wait_until(lambda: release.is_logged_in(session), "the user is still logged in")
+    assert release.restart_count("web") == 0
 
 
-def opaque(release: Release) -> dict[str, Any]:
-    """The data of every Secret that isn't Helm's own."""
+def opaque_secrets(release: Release) -> dict[str, Any]:
+    """Returns the data of every Secret except Helm's own."""
     return {
         item["metadata"]["name"]: item["data"]
         for item in release.get("secrets", "--field-selector=type=Opaque")["items"]
@@ -45,7 +45,7 @@ def opaque(release: Release) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["seed", "existing"])
-def test_upgrade_logs_nobody_out_whatever_makes_the_secrets(empty: Release, mode: str) -> None:
+def test_upgrade_keeps_secrets_and_sessions(empty: Release, mode: str) -> None:
     values: dict[str, Any] = {"secrets__mode": mode}
     if mode == "seed":
         values["secrets__seed"] = secrets.token_hex(32)
@@ -55,34 +55,34 @@ def test_upgrade_logs_nobody_out_whatever_makes_the_secrets(empty: Release, mode
         literals = [f"--from-literal={key}={secrets.token_hex(32)}" for key in keys]
         empty.kubectl("create", "secret", "generic", "mine", *literals)
     empty.install(**values)
-    before = opaque(empty)
-    person = empty.person()
+    before = opaque_secrets(empty)
+    session = empty.sign_up()
 
     empty.install(web__threads=3, **values)
 
-    assert opaque(empty) == before
+    assert opaque_secrets(empty) == before
     assert len(before) == 1
-    until(lambda: empty.knows(person), "nobody is logged out")
+    wait_until(lambda: empty.is_logged_in(session), "the user is still logged in")
 
 
-def test_changed_secret_of_ones_own_is_read_after_a_restart(empty: Release) -> None:
-    # given a release whose Secret somebody else made
+def test_changed_existing_secret_takes_effect_after_a_restart(empty: Release) -> None:
+    # given a release with a Secret that the chart does not create
     passwords = {key: secrets.token_hex(32) for key in ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD")}
     empty.kubectl("create", "secret", "generic", "mine", *(f"--from-literal={k}={v}" for k, v in passwords.items()))
     empty.install(secrets__mode="existing", secrets__existingSecret="mine")
-    person = empty.person()
+    session = empty.sign_up()
 
-    # when both servers' passwords change and everything is restarted
+    # when the passwords of both servers change and all pods restart
     changed = {key: secrets.token_hex(16) for key in ("POSTGRES_PASSWORD", "VALKEY_PASSWORD")}
     empty.kubectl("patch", "secret", "mine", "--patch", json.dumps({"stringData": changed}))
-    what = ("statefulset,deployment", "--selector", f"app.kubernetes.io/instance={empty.name}")
-    empty.kubectl("rollout", "restart", *what)
-    empty.kubectl("rollout", "status", *what, "--timeout=300s")
+    workloads = ("statefulset,deployment", "--selector", f"app.kubernetes.io/instance={empty.name}")
+    empty.kubectl("rollout", "restart", *workloads)
+    empty.kubectl("rollout", "status", *workloads, "--timeout=300s")
 
-    # then all are at the new ones, and the old ones open nothing
+    # then the new passwords are used, and the old database password is rejected
     assert changed["POSTGRES_PASSWORD"] in empty.python("import os; print(os.environ['DATABASE_URL'])")
-    until(lambda: empty.knows(person), "nobody is logged out")
-    until(lambda: empty.health("/readyz") == 200, "the servers let it in")
+    wait_until(lambda: empty.is_logged_in(session), "the user is still logged in")
+    wait_until(lambda: empty.health_status("/readyz") == 200, "/readyz returns 200")
     connect = "import psycopg2, os; psycopg2.connect(os.environ['DATABASE_URL'].replace('{}', '{}'))"
     wrong = connect.format(changed["POSTGRES_PASSWORD"], passwords["POSTGRES_PASSWORD"])
     with pytest.raises(AssertionError, match="password authentication failed"):

@@ -1,4 +1,4 @@
-"""From one version to the next, and back."""
+"""Upgrades, rollbacks and reinstallation."""
 
 import json
 import threading
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
-from tests.support.cluster import CHART, TAG, Release, failures, image, run, until
+from tests.support.cluster import CHART, TAG, Release, build_image, failures, run, wait_until
 
 LAST = max((ROOT / "service" / "accounts" / "migrations").glob("0*.py")).stem
 
 
 def next_version(tag: str, sql: str) -> str:
-    """The service with one more migration and another stylesheet."""
+    """Builds an image of the service with another migration and another stylesheet; returns its tag."""
     migration = (
         "from django.db import migrations\\n"
         "class Migration(migrations.Migration):\\n"
@@ -25,7 +25,7 @@ def next_version(tag: str, sql: str) -> str:
     settings = (
         f"SECRET_KEY={'0123456789' * 5} DJANGO_ALLOWED_HOSTS=x DATABASE_URL=postgres://localhost/x REDIS_URL=redis://x"
     )
-    return image(
+    return build_image(
         tag,
         f"""
         USER 0
@@ -49,7 +49,7 @@ def bad() -> str:
 
 @pytest.fixture
 def running(release: Release) -> Iterator[Release]:
-    """The release at the first version, before and after."""
+    """The shared release at the current version; restored after the test."""
     release.install()
     yield release
     release.install()
@@ -65,7 +65,7 @@ def columns(release: Release) -> str:
     return release.psql("SELECT count(*) FROM information_schema.columns WHERE column_name = 'probe'")
 
 
-def test_failed_migration_rolls_back_and_nobody_notices(running: Release, bad: str, good: str) -> None:
+def test_failed_migration_rolls_back_without_failed_requests(running: Release, bad: str, good: str) -> None:
     started = time.monotonic()
     with running.load() as outcomes:
         done = running.install("--rollback-on-failure", "--timeout", "45s", check=False, image__tag=bad)
@@ -87,36 +87,38 @@ def test_upgrade_with_a_migration_loses_no_request(running: Release, good: str) 
 
     with running.load() as outcomes:
         running.install(image__tag=good)
-        until(lambda: sum(".css" in what for what in list(outcomes)) == 2, "pages of both versions are seen")
+        wait_until(
+            lambda: sum(".css" in outcome for outcome in list(outcomes)) == 2, "pages of both versions are served"
+        )
 
     assert failures(outcomes) == {}
-    assert any(what.startswith("POST") for what in outcomes)
+    assert any(outcome.startswith("POST") for outcome in outcomes)
     assert tag(running) == good
     assert columns(running) == "1"
 
 
-def test_pods_of_either_version_have_the_files_of_both(running: Release, good: str) -> None:
-    # given an upgrade that stands still while a pod of each version is ready
+def test_pods_of_both_versions_serve_the_static_files_of_both(running: Release, good: str) -> None:
+    # given a paused upgrade with a ready pod of each version
     upgrade = threading.Thread(target=running.install, kwargs={"image__tag": good})
     upgrade.start()
     web = f"deployment/{running.name}-web"
     try:
-        until(lambda: len(running.pods("web")) == 2, "the next version's pod is there", 60)
+        wait_until(lambda: len(running.pods("web")) == 2, "the pod of the new version exists", 60)
         running.kubectl("rollout", "pause", web)
         names = [pod["metadata"]["name"] for pod in running.pods("web")]
         running.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=180s")
 
-        # when each is asked for the stylesheets of both
-        look = ("--container", "web", "--", "sh", "-c", "ls static/main.*.css")
-        styles = [running.kubectl("exec", name, *look).strip() for name in names]
-        answers = [running.status(name, 8080, f"/{style}") for name in names for style in styles]
+        # when each pod gets requests for the stylesheets of both
+        list_styles = ("--container", "web", "--", "sh", "-c", "ls static/main.*.css")
+        styles = [running.kubectl("exec", name, *list_styles).strip() for name in names]
+        statuses = [running.status(name, 8080, f"/{style}") for name in names for style in styles]
     finally:
         run("kubectl", "--namespace", running.namespace, "rollout", "resume", web, check=False)
         upgrade.join()
 
-    # then it has them
+    # then it serves all of them
     assert len(set(styles)) == 2
-    assert answers == [200] * 4
+    assert statuses == [200] * 4
     assert tag(running) == good
 
 
@@ -130,8 +132,8 @@ def test_rollback_returns_to_the_former_image(running: Release, good: str) -> No
     assert failures(outcomes) == {}
 
 
-def test_uninstall_keeps_what_was_entrusted_and_reinstall_finds_it(running: Release) -> None:
-    running.person("keeper")
+def test_uninstall_keeps_data_and_secrets_for_a_reinstall(running: Release) -> None:
+    running.sign_up("keeper")
     secret = running.get("secret", f"{running.name}-secret")["data"]
 
     running.helm("uninstall", running.name, "--wait")
@@ -146,7 +148,7 @@ def test_uninstall_keeps_what_was_entrusted_and_reinstall_finds_it(running: Rele
     assert running.post(session, "/accounts/login/", login).url.endswith("/accounts/profile/")
 
 
-def test_rendered_manifests_are_applied_from_empty_and_again(empty: Release) -> None:
+def test_applying_rendered_manifests_again_runs_no_migration(empty: Release) -> None:
     seed = {"secrets.mode": "seed", "secrets.seed": "5eed" * 16}
 
     def apply(**values: int) -> set[str]:
@@ -155,21 +157,21 @@ def test_rendered_manifests_are_applied_from_empty_and_again(empty: Release) -> 
         empty.kubectl("apply", "--filename", "-", stdin=run(*command, *flags).stdout)
         for deployment in ("web", "worker", "beat"):
             empty.kubectl("rollout", "status", f"deployment/{empty.name}-{deployment}", "--timeout=300s")
-        return empty.migrations_run()
+        return empty.migration_pod_uids()
 
     first = apply()
     secret = empty.get("secret", f"{empty.name}-secret")["data"]
-    empty.person("applied")
+    empty.sign_up("applied")
 
     assert apply(web__threads=3) == first
     assert empty.get("secret", f"{empty.name}-secret")["data"] == secret
     assert empty.psql("SELECT count(*) FROM auth_user") == "1"
 
 
-def test_manifests_are_applied_over_a_release(empty: Release) -> None:
+def test_rendered_manifests_can_be_applied_over_a_helm_release(empty: Release) -> None:
     seed: dict[str, Any] = {"secrets__mode": "seed", "secrets__seed": "5eed" * 16}
     empty.install(**seed)
-    ran = empty.migrations_run()
+    migrations = empty.migration_pod_uids()
     command = ("helm", "template", empty.name, str(CHART), "--namespace", empty.namespace, "--skip-tests")
     flags = empty.flags({key.replace("__", "."): value for key, value in seed.items()} | {"web.threads": 3})
 
@@ -178,7 +180,7 @@ def test_manifests_are_applied_over_a_release(empty: Release) -> None:
 
     environment = {item["name"]: item.get("value") for item in empty.pods("web")[-1]["spec"]["containers"][0]["env"]}
     assert environment["GUNICORN_THREADS"] == "3"
-    assert empty.migrations_run() == ran
+    assert empty.migration_pod_uids() == migrations
     assert (
         json.loads(run("helm", "list", "--namespace", empty.namespace, "--output", "json").stdout)[0]["status"]
         == "deployed"
@@ -209,22 +211,22 @@ items:
 """
 
 
-def test_volume_of_another_postgresql_is_refused_with_the_procedure(empty: Release) -> None:
-    # given the volume of another major version
+def test_volume_of_another_postgres_version_is_refused_with_instructions(empty: Release) -> None:
+    # given a volume of another major version
     empty.kubectl("apply", "--filename", "-", stdin=OLD_VOLUME)
     empty.kubectl("wait", "pod/old", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
 
-    # when the release is installed over it
+    # when the release is installed with this volume
     empty.install("--timeout", "1s", check=False, web__replicas=0, worker__enabled=False, beat__enabled=False)
 
-    # then PostgreSQL doesn't start, and its pod says what to do
-    def refused() -> list[Any]:
+    # then PostgreSQL does not start, and its pod logs instructions
+    def failed_guards() -> list[Any]:
         statuses = [pod["status"].get("initContainerStatuses", []) for pod in empty.pods("postgres")]
         return [status for found in statuses for status in found if status["restartCount"] > 0]
 
-    (guard,) = until(refused, "the guard has ended and is tried again", 120)
+    (guard,) = wait_until(failed_guards, "the init container has failed and restarted", 120)
     assert guard["lastState"]["terminated"]["exitCode"] == 1
     assert empty.kubectl("logs", "shop-postgres-0", "--container", "version", "--previous") == (
-        "The volume holds PostgreSQL 19 and the image is 18. Set postgres.image.tag back, pg_dump, remove the volume,"
-        " set the new tag, restore.\n"
+        "The volume holds PostgreSQL 19 and the image is 18. Restore the former postgres.image.tag, run pg_dump,"
+        " delete the volume, set the new tag, and run pg_restore (docs/upgrade.md).\n"
     )

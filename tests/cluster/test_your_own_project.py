@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import plain_project
-from tests.support.cluster import REGISTRY, TAG, Release, run, stylesheet, until
+from tests.support.cluster import REGISTRY, TAG, Release, run, stylesheet, wait_until
 
 COUNTER = "django_http_responses_total_by_status_view_method_total"
 
@@ -36,7 +36,7 @@ def install(release: Release, directory: Path, image: dict[str, Any], *values: s
         file.write_text(text)
         files += ["--values", str(file)]
     release.install(*files, **image)
-    until(lambda: release.session().get(f"{release.url}/shop/").ok, "the ingress controller knows the release")
+    release.wait_for_ingress("/shop/")
 
 
 def events(release: Release, component: str, event: str) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def count(release: Release, metric: str) -> float:
 def assert_health_and_metrics(release: Release) -> None:
     """The behaviour that the service has: probes without a database, counters over a killed worker, styled admin."""
     session = release.session()
-    restarts = release.restarts("web")
+    restarts = release.restart_count("web")
     shop = rf'{COUNTER}{{method="GET",status="200",view="shop"}}'
     before = count(release, shop)
     first = session.get(f"{release.url}/shop/").json()
@@ -64,18 +64,18 @@ def assert_health_and_metrics(release: Release) -> None:
     release.kubectl(
         "exec", release.pod("web"), "--container", "web", "--", "python", "-c", f"import os; os.kill({first['pid']}, 9)"
     )
-    until(lambda: session.get(f"{release.url}/shop/").json()["pid"] != first["pid"], "another worker answers")
+    wait_until(lambda: session.get(f"{release.url}/shop/").json()["pid"] != first["pid"], "another worker answers")
     counted = count(release, shop)
     assert counted >= before + 2
     assert [session.get(f"{release.url}/shop/").status_code for _ in range(5)] == [200] * 5
     assert count(release, shop) == counted + 5
 
-    with release.without("postgres"):
-        until(lambda: release.health("/readyz") == 503, "readiness is lost with the database", 60)
-        assert release.health("/livez") == 200
-    until(lambda: release.health("/readyz") == 200, "readiness is back with the database", 60)
-    assert release.restarts("web") == restarts
-    until(lambda: session.get(f"{release.url}/shop/").ok, "the ingress controller sends requests again")
+    with release.stopped("postgres"):
+        wait_until(lambda: release.health_status("/readyz") == 503, "/readyz returns 503", 60)
+        assert release.health_status("/livez") == 200
+    wait_until(lambda: release.health_status("/readyz") == 200, "/readyz returns 200", 60)
+    assert release.restart_count("web") == restarts
+    wait_until(lambda: session.get(f"{release.url}/shop/").ok, "the ingress controller sends requests again")
 
     page = session.get(f"{release.url}/admin/login/")
     style = session.get(release.url + stylesheet(page.text))
@@ -85,7 +85,7 @@ def assert_health_and_metrics(release: Release) -> None:
 
 
 def assert_migrated_once(release: Release) -> None:
-    assert len(release.migrations_run()) == 1
+    assert len(release.migration_pod_uids()) == 1
     assert release.kubectl("logs", release.pod("web"), "--container", "wait").endswith("Every migration is applied.\n")
 
 
@@ -101,21 +101,23 @@ def test_project_of_the_document_runs_by_default_values(empty: Release, tmp_path
     session = empty.session()
     response = session.get(f"{empty.url}/shop/?parcel=ordered")
     request_id = response.headers["X-Request-ID"]
-    until(lambda: any(line["parcel"] == "ordered" for line in events(empty, "worker", "packed")), "the task has run")
+    wait_until(
+        lambda: any(line["parcel"] == "ordered" for line in events(empty, "worker", "packed")), "the task has run"
+    )
     (packed,) = [line for line in events(empty, "worker", "packed") if line["parcel"] == "ordered"]
     (logged,) = [line for line in events(empty, "web", "request") if line["request_id"] == request_id]
     assert (packed["request_id"], logged["path"]) == (request_id, "/shop/")
     nginx = empty.kubectl("logs", empty.pod("web"), "--container", "nginx")
     assert request_id in nginx
     # Beat's schedule, and the heartbeats that the probes read
-    until(
+    wait_until(
         lambda: any(line["parcel"] == "scheduled" for line in events(empty, "worker", "packed")), "Beat's task has run"
     )
     for component in ("worker", "beat"):
         age = 'echo $(($(date +%s) - $(stat -c %Y "$HEARTBEAT_FILE")))'
         command = ("exec", empty.pod(component), "--container", component, "--", "sh", "-c", age)
         assert int(empty.kubectl(*command)) <= 10
-        assert empty.restarts(component) == 0
+        assert empty.restart_count(component) == 0
     assert_health_and_metrics(empty)
 
 
@@ -157,9 +159,9 @@ def test_project_without_the_package_runs_by_values(empty: Release, tmp_path: Pa
 
     empty.install("--values", str(file), superuser__enabled=True, **built)
 
-    assert empty.restarts("web") == 0
+    assert empty.restart_count("web") == 0
     session = empty.session()
-    page = until(lambda: session.get(f"{empty.url}/admin/login/"), "the ingress controller knows the release")
+    page = wait_until(lambda: session.get(f"{empty.url}/admin/login/"), "the ingress controller knows the release")
     assert session.get(empty.url + stylesheet(page.text)).headers["Content-Type"] == "text/css"
     empty.kubectl(
         "wait",

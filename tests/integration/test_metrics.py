@@ -1,4 +1,4 @@
-"""Metrics that stay right while workers come and go."""
+"""Metrics while workers are killed and replaced, and the exporter."""
 
 import os
 import shutil
@@ -32,13 +32,12 @@ CLIENTS = 4
 
 
 @contextmanager
-def exporter(folder: Path) -> Iterator[str]:
-    """The URL of an exporter over the folder."""
+def exporter(directory: Path) -> Iterator[str]:
+    """Runs an exporter of the metric files in the directory; yields its URL."""
     port = free_port()
-
     environment = {
         **os.environ,
-        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+        "PROMETHEUS_MULTIPROC_DIR": str(directory),
         "METRICS_PORT": str(port),
         "METRICS_HOST": "127.0.0.1",
     }
@@ -55,6 +54,7 @@ def exporter(folder: Path) -> Iterator[str]:
 
 
 def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Returns the scraped values by name and labels."""
     text = requests.get(url, timeout=30).text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -64,40 +64,41 @@ def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 
 def value(url: str, name: str, **labels: str) -> float:
+    """Returns a scraped value, or 0 if there is no such sample."""
     return samples(url).get((name, frozenset(labels.items())), 0)
 
 
-def weights(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in folder.glob("*.db")}
+def file_sizes(directory: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in directory.glob("*.db")}
 
 
 class Load:
-    """Requests from several clients, each answered with 200 or asked again; can be held between two requests."""
+    """A number of requests, sent by several clients. All must return 200. `paused` stops them between two requests."""
 
     def __init__(self, service: Gunicorn, total: int) -> None:
         self.host = urlsplit(service.url).netloc
-        self.left = total
+        self.remaining = total
         self.done = 0
         self.lock = threading.Lock()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.under_way = 0
+        self.running = threading.Event()
+        self.running.set()
+        self.in_progress = 0
 
     def client(self) -> None:
         while True:
-            self.gate.wait()
+            self.running.wait()
             with self.lock:
-                if not self.gate.is_set():
+                if not self.running.is_set():
                     continue
-                if not self.left:
+                if not self.remaining:
                     return
-                self.left -= 1
-                self.under_way += 1
+                self.remaining -= 1
+                self.in_progress += 1
             try:
                 self.request()
             finally:
                 with self.lock:
-                    self.under_way -= 1
+                    self.in_progress -= 1
                     self.done += 1
 
     def request(self) -> None:
@@ -109,14 +110,14 @@ class Load:
         assert response.status == 200
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """No request is under way."""
-        self.gate.clear()
+    def paused(self) -> Iterator[None]:
+        """Sends no requests during the block, and waits for those in progress before it."""
+        self.running.clear()
         try:
-            processes.wait_until(lambda: not self.under_way)
+            processes.wait_until(lambda: not self.in_progress)
             yield
         finally:
-            self.gate.set()
+            self.running.set()
 
 
 def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path) -> None:
@@ -124,26 +125,26 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
         gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="4", GUNICORN_THREADS="2") as service,
         exporter(tmp_path) as url,
     ):
-        # given every worker has begun, and some have answered
+        # given four workers that have started, and 200 requests
         master = service.process.pid
         name, labels = (
             "django_http_responses_total_by_status_view_method_total",
             {"status": "200", "view": "home", "method": "GET"},
         )
         first = Load(service, 200)
-        clients(first)
+        run_clients(first)
         processes.wait_until(lambda: value(url, "http_threads") == 4 * 2)
-        before, seen = weights(tmp_path), set(processes.children(master))
+        before, seen = file_sizes(tmp_path), set(processes.children(master))
 
-        # when workers end under load: half of them gently, in the middle of it, and half at once, between requests
+        # when workers get SIGTERM during requests and SIGKILL between requests, in turn
         load = Load(service, REQUESTS - 200)
         with ThreadPoolExecutor(CLIENTS) as pool:
             running = [pool.submit(load.client) for _ in range(CLIENTS)]
             for number in range(KILLS):
                 goal = (number + 1) * (REQUESTS - 200) // (KILLS + 1)
-                processes.wait_until(partial(has_come_to, load, goal))
+                processes.wait_until(partial(has_done, load, goal))
                 victim = processes.children(master)[number % 4]
-                with load.held() if number % 2 else nullcontext():
+                with load.paused() if number % 2 else nullcontext():
                     os.kill(victim, signal.SIGKILL if number % 2 else signal.SIGTERM)
                     processes.wait_until(partial(has_ended, victim, master))
                 processes.wait_until(lambda: len(processes.children(master)) == 4)
@@ -151,18 +152,18 @@ def test_counters_are_exact_while_workers_are_killed_and_recycled(tmp_path: Path
             for each in running:
                 each.result()
 
-        # then nothing is lost, nothing is counted twice, and no file has come or grown
+        # then each request is counted once, and no file is new or larger
         assert len(seen) >= 4 + KILLS
         assert value(url, name, **labels) == REQUESTS
         assert value(url, "django_http_requests_before_middlewares_total") == REQUESTS
-        # once the last worker has begun and the last request has ended
+        # the gauges follow when the last worker has started and the last request has ended
         processes.wait_until(lambda: value(url, "http_threads") == 4 * 2)
         processes.wait_until(lambda: value(url, "http_requests_in_progress") == 0)
-        assert weights(tmp_path) == before
+        assert file_sizes(tmp_path) == before
         processes.wait_until(lambda: scrape_seconds(url) < 0.05)
 
 
-def has_come_to(load: Load, goal: int) -> bool:
+def has_done(load: Load, goal: int) -> bool:
     return load.done >= goal
 
 
@@ -170,14 +171,14 @@ def has_ended(worker: int, master: int) -> bool:
     return worker not in processes.children(master)
 
 
-def clients(load: Load) -> None:
+def run_clients(load: Load) -> None:
     with ThreadPoolExecutor(CLIENTS) as pool:
         for each in [pool.submit(load.client) for _ in range(CLIENTS)]:
             each.result()
 
 
 def scrape_seconds(url: str) -> float:
-    """The quickest of five: the machine may be busy, the exporter is not."""
+    """Returns the fastest of five scrapes, because other load on the machine can delay a single one."""
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
@@ -186,7 +187,7 @@ def scrape_seconds(url: str) -> float:
     return min(seconds)
 
 
-def test_an_invented_method_adds_no_series(tmp_path: Path) -> None:
+def test_unknown_method_adds_no_series(tmp_path: Path) -> None:
     with gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="1") as service, exporter(tmp_path) as url:
         requests.get(service.url, timeout=30)
         before = set(samples(url))
@@ -198,39 +199,39 @@ def test_an_invented_method_adds_no_series(tmp_path: Path) -> None:
         assert value(url, "django_http_requests_before_middlewares_total") == 1
 
 
-def test_what_we_add_is_measured(tmp_path: Path) -> None:
+def test_threads_and_queue_time_are_measured(tmp_path: Path) -> None:
     with (
         gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="2", GUNICORN_THREADS="3") as service,
         exporter(tmp_path) as url,
     ):
-        began = int(time.time()) - 2
-        requests.get(service.url, headers={"X-Request-Start": f"t={began}"}, timeout=30)
+        request_start = int(time.time()) - 2
+        requests.get(service.url, headers={"X-Request-Start": f"t={request_start}"}, timeout=30)
         requests.get(service.url, headers={"X-Request-Start": "t=nonsense"}, timeout=30)
 
         assert value(url, "http_threads") == 6
         assert value(url, "http_request_queue_seconds_count") == 1
         assert value(url, "http_request_queue_seconds_bucket", le="1.0") == 0
-        assert 2 <= value(url, "http_request_queue_seconds_sum") <= time.time() - began
+        assert 2 <= value(url, "http_request_queue_seconds_sum") <= time.time() - request_start
 
 
-def test_a_start_begins_with_new_counters_and_leaves_other_roles_alone(tmp_path: Path) -> None:
+def test_start_removes_the_metric_files_of_its_own_role_only(tmp_path: Path) -> None:
     (tmp_path / "counter_web-7.db").write_bytes(b"\x08\0\0\0" + bytes(60))
     (tmp_path / "counter_worker-0.db").write_bytes(b"\x08\0\0\0" + bytes(60))
 
     with gunicorn(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), WEB_CONCURRENCY="1"):
-        names = weights(tmp_path).keys()
+        names = file_sizes(tmp_path).keys()
 
     assert "counter_web-7.db" not in names
     assert "counter_worker-0.db" in names
 
 
-def test_a_command_beside_the_server_adds_no_file(tmp_path: Path) -> None:
+def test_management_command_writes_no_metric_file(tmp_path: Path) -> None:
     assert commands.run("check", PROMETHEUS_MULTIPROC_DIR=str(tmp_path))[0] == 0
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
+def test_promtool_reports_no_problem(tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed; .ci/run installs it")
@@ -245,9 +246,9 @@ def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
             check=False,
         )
 
-    # the names that django-prometheus has had for ever, and public dashboards use
-    ours = [line for line in (result.stdout + result.stderr).splitlines() if not line.startswith("django_")]
-    assert ours == []
+    # promtool reports some names of django-prometheus, which public dashboards need
+    problems = [line for line in (result.stdout + result.stderr).splitlines() if not line.startswith("django_")]
+    assert problems == []
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
         ({"METRICS_PORT": "many"}, "METRICS_PORT is not a port number."),
     ],
 )
-def test_an_exporter_half_configured_names_the_variable(environment: dict[str, str], message: str) -> None:
+def test_exporter_names_a_malformed_variable(environment: dict[str, str], message: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "mainstay.metrics.exporter"],
         cwd=ROOT,
@@ -270,7 +271,7 @@ def test_an_exporter_half_configured_names_the_variable(environment: dict[str, s
     assert (result.returncode, result.stderr.startswith(message)) == (1, True)
 
 
-def test_a_scraper_that_goes_away_does_not_end_the_exporter(tmp_path: Path) -> None:
+def test_exporter_survives_a_disconnected_client(tmp_path: Path) -> None:
     with exporter(tmp_path) as url:
         broken = HTTPConnection(urlsplit(url).netloc, timeout=30)
         broken.request("GET", "/metrics")

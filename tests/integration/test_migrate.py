@@ -1,4 +1,4 @@
-"""`migrate` on a real PostgreSQL: alone, beside another, and behind a busy table."""
+"""`migrate` on a real PostgreSQL: alone, concurrently, and while other sessions hold locks."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -36,7 +36,7 @@ def rows(sql: str) -> list[tuple[object, ...]]:
         return cursor.fetchall()
 
 
-def test_migrate_makes_the_tables_of_django_and_of_the_apps(database: str) -> None:
+def test_migrate_creates_the_tables_of_django_and_of_the_apps(database: str) -> None:
     assert commands.run("migrate", "--noinput", DATABASE_URL=database)[0] == 0
 
     tables = {name for (name,) in rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
@@ -49,7 +49,7 @@ def test_migrate_makes_the_tables_of_django_and_of_the_apps(database: str) -> No
     }  # fmt: skip
 
 
-def test_two_migrates_at_once_apply_each_migration_once(database: str) -> None:
+def test_concurrent_migrates_apply_each_migration_once(database: str) -> None:
     first, second = (commands.start("migrate", "--noinput", DATABASE_URL=database) for _ in range(2))
 
     outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
@@ -60,7 +60,7 @@ def test_two_migrates_at_once_apply_each_migration_once(database: str) -> None:
     assert rows("SELECT app, name FROM django_migrations GROUP BY app, name HAVING count(*) > 1") == []
 
 
-def test_migrate_waits_for_the_lock_of_another_and_says_so(database: str) -> None:
+def test_migrate_waits_for_another_migrate_and_logs_it(database: str) -> None:
     with closing(connect("fresh")) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         waiting = commands.start("migrate", "--noinput", DATABASE_URL=database)
@@ -75,7 +75,7 @@ def test_migrate_waits_for_the_lock_of_another_and_says_so(database: str) -> Non
     assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == [(1,)]
 
 
-def test_migrate_gives_up_waiting_for_another_and_changes_nothing(database: str) -> None:
+def test_migrate_times_out_behind_another_migrate_and_changes_nothing(database: str) -> None:
     with closing(connect("fresh")) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
 
@@ -89,8 +89,8 @@ def test_migrate_gives_up_waiting_for_another_and_changes_nothing(database: str)
     assert rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
 
-def test_a_killed_migrate_leaves_no_lock(database: str) -> None:
-    # given one that can't end by itself
+def test_killed_migrate_releases_its_lock(database: str) -> None:
+    # given a migrate that waits for a table lock while it holds the advisory lock
     assert commands.run("migrate", "auth", "--noinput", DATABASE_URL=database)[0] == 0
     busy = psycopg2.connect(database)
     with closing(busy), busy.cursor() as cursor:
@@ -103,8 +103,8 @@ def test_a_killed_migrate_leaves_no_lock(database: str) -> None:
     assert commands.run("migrate", "--noinput", "--wait", "30", DATABASE_URL=database)[0] == 0
 
 
-def test_a_migration_behind_a_busy_table_gives_way_and_is_tried_again(database: str) -> None:
-    # given a database at the image's schema but for its last migration, and a transaction that holds its table
+def test_migration_of_a_locked_table_is_rolled_back_and_retried(database: str) -> None:
+    # given a database without the migration of accounts, and a transaction that locks a table it needs
     assert commands.run("migrate", "--noinput", DATABASE_URL=database)[0] == 0
     assert commands.run("migrate", "accounts", "zero", "--noinput", "--fake", DATABASE_URL=database)[0] == 0
     with closing(connect("fresh")) as setup, setup.cursor() as cursor:
@@ -114,13 +114,13 @@ def test_a_migration_behind_a_busy_table_gives_way_and_is_tried_again(database: 
         )
     busy = psycopg2.connect(database)
     with closing(busy), busy.cursor() as cursor:
-        # a reader of auth_group: the foreign key of auth_user_groups waits for it
+        # the foreign key of auth_user_groups needs a lock on auth_group
         cursor.execute("LOCK TABLE auth_group IN ACCESS EXCLUSIVE MODE")
 
         waiting = commands.start("migrate", "accounts", "--noinput", "--lock-timeout", "0.2", DATABASE_URL=database)
         assert waiting.stdout
         processes.wait_until(lambda: "migrate_lock_timeout" in waiting.stdout.readline())  # type: ignore[union-attr]
-        # nothing half-applied, and nobody waits behind it
+        # then nothing is half-applied
         assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == []
 
         busy.rollback()
@@ -129,7 +129,7 @@ def test_a_migration_behind_a_busy_table_gives_way_and_is_tried_again(database: 
     assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == [(1,)]
 
 
-def test_a_migration_that_never_gets_its_lock_fails_with_the_remedy(database: str) -> None:
+def test_migration_that_gets_no_lock_fails_with_the_remedy(database: str) -> None:
     assert commands.run("migrate", "auth", "--noinput", DATABASE_URL=database)[0] == 0
     busy = psycopg2.connect(database)
     with closing(busy), busy.cursor() as cursor:
@@ -148,7 +148,7 @@ def test_a_migration_that_never_gets_its_lock_fails_with_the_remedy(database: st
     assert rows("SELECT 1 FROM pg_tables WHERE tablename = 'auth_user'") == []
 
 
-def test_a_database_that_is_gone_is_an_error_and_no_retry() -> None:
+def test_unreachable_database_is_an_error_without_retry() -> None:
     status, output = commands.run("migrate", "--noinput", DATABASE_URL="postgres://u:p@127.0.0.1:1/n")
 
     assert status == 1
@@ -172,8 +172,8 @@ class Migration(migrations.Migration):
 }
 
 
-def test_a_concurrent_index_waits_for_a_writer_and_is_whole(database: str, tmp_path: Path) -> None:
-    # given an app whose migration makes an index concurrently, and a transaction that has written
+def test_concurrent_index_waits_for_a_writer_and_is_valid(database: str, tmp_path: Path) -> None:
+    # given an app whose migration creates an index concurrently, and a transaction that locks the table for a write
     for name, text in SHELF.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -185,7 +185,7 @@ def test_a_concurrent_index_waits_for_a_writer_and_is_whole(database: str, tmp_p
         waiting = commands.start("migrate", "--noinput", "--lock-timeout", "0.2", DATABASE_URL=database, **environment)
         blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
         processes.wait_until(lambda: rows(blocked) == [(1,)])
-        # longer than the lock timeout: it would have given up
+        # longer than the lock timeout, which does not apply here
         processes.wait_until(lambda: rows(blocked.replace("count(*)", "min(now() - query_start) > '1 s'")) == [(True,)])
 
         writer.rollback()

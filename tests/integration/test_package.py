@@ -202,7 +202,7 @@ def serving(site: Site, command: str, directory: Path, **environment: str) -> It
         name=command,
         process=process,
         url=health,
-        is_ready=lambda: processes.answers(f"{health}/livez") and unix.exists(),
+        is_ready=lambda: processes.answers(f"{health}/livez") and accepts(unix),
         site=site,
         log=log,
         socket=unix,
@@ -215,6 +215,11 @@ def serving(site: Site, command: str, directory: Path, **environment: str) -> It
     finally:
         server.stop()
     assert process.returncode == 0, server.log_tail()
+
+
+def accepts(unix: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(unix)) == 0
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -405,7 +410,7 @@ def packed(log: Path, parcel: str) -> list[dict[str, Any]]:
 IMPORTS = """
 import importlib, pkgutil, sys, mainstay
 names = {module.name for module in pkgutil.walk_packages(mainstay.__path__, "mainstay.", onerror=lambda name: None)}
-names = {name for name in names if not name.startswith(("mainstay.celery", "mainstay.cache"))}
+names = {name for name in names if not name.startswith(("mainstay.celery", "mainstay.cache", "mainstay.storage"))}
 import django; django.setup()
 for name in names: importlib.import_module(name)
 assert {"mainstay.gunicorn", "mainstay.health", "mainstay.wsgi", "mainstay.asgi", "mainstay.media"} <= names
@@ -456,7 +461,7 @@ PARTS = {
     ),
     "asgi": ("", "from mainstay.asgi import get_asgi_application\nprint(get_asgi_application().__name__)", "answer"),
     "middleware": (
-        "from mainstay import middleware\nMIDDLEWARE = middleware.around(MIDDLEWARE)",
+        "from mainstay import settings\nMIDDLEWARE = settings.middleware(MIDDLEWARE)",
         CLIENT,
         "alone-alone",
     ),
@@ -476,17 +481,17 @@ PARTS = {
         "mainstay",
     ),
     "database": (
-        "from mainstay import environment\nDATABASES = {'default': environment.database('DATABASE_URL')}",
+        "from mainstay import settings\nDATABASES = {'default': settings.database('DATABASE_URL')}",
         "django.setup(); from django.db import connection; connection.ensure_connection(); print('up')",
         "up",
     ),
     "cache": (
-        "from mainstay import environment\nCACHES = {'default': environment.cache('CELERY_BROKER_URL')}",
+        "from mainstay import settings\nCACHES = {'default': settings.cache('CELERY_BROKER_URL')}",
         "django.setup(); from django.core.cache import cache; cache.set('a', 1); print(cache.get('a'))",
         "1",
     ),
     "storages": (
-        "from mainstay import environment\nSTORAGES = environment.storages(static=BASE_DIR / 'static')",
+        "from mainstay import settings\nSTORAGES = settings.storages(static=BASE_DIR / 'static')",
         "from django.templatetags.static import static; django.setup(); print(static('admin/css/base.css'))",
         "/static/admin/css/base.",
     ),

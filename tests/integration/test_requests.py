@@ -1,4 +1,4 @@
-"""Requests that no browser sends, and what stands in every answer."""
+"""Malformed requests, errors, the headers of responses, media, and requests to a real Gunicorn."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ def statement(request: HttpRequest) -> HttpResponse:
 
 
 def redirect_with_message(request: HttpRequest) -> HttpResponse:
-    messages.success(request, "Said before the redirect.")
+    messages.success(request, "Message before the redirect.")
     return HttpResponse(status=302, headers={"Location": "/there/"})
 
 
@@ -203,23 +203,23 @@ def test_unknown_path_gets_the_error_page(client: Client, address: str) -> None:
     assert_no_internals(response.content.decode())
 
 
-# --- what stands in every answer -----------------------------------------------------------------
+# --- headers and request ids ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", ["4f9c2b1e-77aa", "A_1-" * 16])
-def test_a_request_id_is_taken_over_and_answered(client: Client, given: str) -> None:
+def test_valid_request_id_is_returned(client: Client, given: str) -> None:
     assert client.get("/", headers={"x-request-id": given})["X-Request-ID"] == given
 
 
 @pytest.mark.parametrize("given", ["", "short", "a" * 65, "*/ DROP TABLE auth_user; /*", "a b c d e f", "äöüäöüäö"])
-def test_a_request_id_that_is_none_is_replaced(client: Client, given: str) -> None:
-    answers = [client.get("/", headers={"x-request-id": given})["X-Request-ID"] for _ in range(2)]
+def test_invalid_request_id_is_replaced(client: Client, given: str) -> None:
+    ids = [client.get("/", headers={"x-request-id": given})["X-Request-ID"] for _ in range(2)]
 
-    assert all(re.fullmatch("[0-9a-f]{32}", answer) for answer in answers)
-    assert answers[0] != answers[1]
+    assert all(re.fullmatch("[0-9a-f]{32}", request_id) for request_id in ids)
+    assert ids[0] != ids[1]
 
 
-def test_the_database_sees_the_request_id_in_the_statement(client: Client) -> None:
+def test_sql_statement_contains_the_request_id(client: Client) -> None:
     response = client.get("/statement/", headers={"x-request-id": "seen-by-postgres"})
 
     assert response.content.decode() == (
@@ -228,7 +228,7 @@ def test_the_database_sees_the_request_id_in_the_statement(client: Client) -> No
 
 
 def queue_time() -> tuple[float, float]:
-    """How many requests had one, and its sum."""
+    """Returns the count and the sum of the observed queue times."""
     count, total = (REGISTRY.get_sample_value(f"http_request_queue_seconds_{name}") for name in ("count", "sum"))
     assert count is not None
     assert total is not None
@@ -236,7 +236,7 @@ def queue_time() -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("prefix", ["t=", ""])
-def test_the_time_in_the_proxy_s_queue_is_observed(client: Client, prefix: str) -> None:
+def test_queue_time_is_observed(client: Client, prefix: str) -> None:
     count, total = queue_time()
 
     client.get("/", headers={"x-request-start": f"{prefix}{time.time() - 5:.3f}"})
@@ -247,7 +247,7 @@ def test_the_time_in_the_proxy_s_queue_is_observed(client: Client, prefix: str) 
 
 
 @pytest.mark.parametrize("given", ["", "t=", "yesterday", "t=nan", "t=inf", "t=-inf", "t=0", "t=99999999999"])
-def test_a_queue_time_that_cannot_be_is_not_observed(client: Client, given: str) -> None:
+def test_invalid_queue_time_is_not_observed(client: Client, given: str) -> None:
     before = queue_time()
 
     assert client.get("/", headers={"x-request-start": given}).status_code == 200
@@ -281,7 +281,7 @@ def test_htmx_redirect_becomes_hx_redirect_and_keeps_cookies(client: Client) -> 
 
     assert (response.status_code, response["HX-Redirect"], response.content) == (204, "/there/", b"")
     assert "Location" not in response
-    assert "Said before the redirect." in client.get("/").content.decode()  # it came by the cookie
+    assert "Message before the redirect." in client.get("/").content.decode()  # the cookie contained it
     assert response.cookies["messages"].value
 
 
@@ -402,35 +402,35 @@ def get(server: Gunicorn, target: str, **headers: str) -> http.client.HTTPRespon
         return response
 
 
-def logged(server: Gunicorn, event: str) -> list[dict[str, Any]]:
+def log_events(server: Gunicorn, event: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] == event]
 
 
-def boots(server: Gunicorn) -> int:
+def worker_starts(server: Gunicorn) -> int:
     return server.log.read_text().count("Booting worker")
 
 
-def test_gunicorn_refuses_a_body_of_10_mb_and_closes(server: Gunicorn) -> None:
-    before = boots(server)
+def test_gunicorn_returns_413_for_a_body_of_10_mb_and_closes_the_connection(server: Gunicorn) -> None:
+    before = worker_starts(server)
     head = f"POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {10 * 1024 * 1024}\r\n\r\n".encode()
     with connect(server) as client:
         client.sendall(head)
 
-        answer = client.recv(65536)
+        response = client.recv(65536)
 
-        assert answer.startswith(b"HTTP/1.1 413 ")
-        with suppress(ConnectionError):  # the server does not read on for ever
+        assert response.startswith(b"HTTP/1.1 413 ")
+        with suppress(ConnectionError):  # the server stops reading at some point
             for _ in range(160):
                 client.sendall(bytes(65536))
         with suppress(ConnectionError):
             while part := client.recv(65536):
-                answer += part
-        # The end was reached: it is closed, and what was sent behind the head was taken for no request.
-        assert answer.count(b"HTTP/1.1 ") == 1
+                response += part
+        # The connection is closed, and the body was not parsed as a second request.
+        assert response.count(b"HTTP/1.1 ") == 1
 
     assert get(server, "/").status == 200
-    assert boots(server) == before == 1
+    assert worker_starts(server) == before == 1
 
 
 def form(kind: str) -> tuple[str, bytes]:
@@ -471,7 +471,7 @@ def test_incomplete_upload_changes_nothing(server: Gunicorn, client: Client, kin
         with suppress(ConnectionError):
             while connected.recv(65536):
                 pass
-    lines = wait_until(lambda: [each for each in logged(server, "request") if each["request_id"] == request_id])
+    lines = wait_until(lambda: [each for each in log_events(server, "request") if each["request_id"] == request_id])
 
     assert [(line["path"], line["status"]) for line in lines] == [(PROFILE, 403)]
     after = Profile.objects.get()
@@ -479,7 +479,7 @@ def test_incomplete_upload_changes_nothing(server: Gunicorn, client: Client, kin
     with after.picture.open() as picture:
         assert picture.read() == encode("WEBP")
     assert get(server, PROFILE, Cookie=f"sessionid={client.cookies['sessionid'].value}").status == 200
-    assert boots(server) == 1
+    assert worker_starts(server) == 1
 
     # The complete form is accepted, so the truncation was the reason.
     with connect(server) as connected:
@@ -496,21 +496,21 @@ def test_password_reset_token_is_not_logged(server: Gunicorn) -> None:
 
     # when the link is opened, also without the trailing slash, and while the database is down
     with gunicorn(WEB_CONCURRENCY="1", DATABASE_URL="postgres://u:p@127.0.0.1:1/none") as broken:
-        asked = [(server, link), (server, link.removesuffix("/")), (broken, f"{link}?email=ada@example.org")]
-        statuses = [get(each, path, X_Request_ID="reset-link").status for each, path in asked]
+        requests = [(server, link), (server, link.removesuffix("/")), (broken, f"{link}?email=ada@example.org")]
+        statuses = [get(each, path, X_Request_ID="reset-link").status for each, path in requests]
 
     assert statuses == [302, 301, 500]
     lines = [
-        line for each in (server, broken) for line in logged(each, "request") if line["request_id"] == "reset-link"
+        line for each in (server, broken) for line in log_events(each, "request") if line["request_id"] == "reset-link"
     ]
     assert [(line["path"], line["status"]) for line in lines] == [(shortened, 302), (shortened, 301), (shortened, 500)]
-    assert [line["level"] for line in logged(broken, f"Internal Server Error: {shortened}")] == ["error"]
-    for said in (server.log.read_text(), broken.log.read_text()):
-        assert token not in said
-        assert "ada@example.org" not in said
+    assert [line["level"] for line in log_events(broken, f"Internal Server Error: {shortened}")] == ["error"]
+    for log in (server.log.read_text(), broken.log.read_text()):
+        assert token not in log
+        assert "ada@example.org" not in log
 
 
-def test_with_https_every_answer_insists_on_it(django_db_setup: None) -> None:
+def test_https_redirects_and_sets_hsts_and_a_secure_cookie(django_db_setup: None) -> None:
     with gunicorn(WEB_CONCURRENCY="1", DJANGO_HTTPS="1") as server:
         plain = get(server, "/accounts/login/", Host="localhost")
         secure = get(server, "/accounts/login/", Host="localhost", X_Forwarded_Proto="https")

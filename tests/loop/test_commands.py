@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.support.cluster import run, until
+from tests.support.cluster import run, wait_until
 from tests.support.debugger import stopped_at
 from tests.support.skaffold import Skaffold
 
@@ -28,13 +28,13 @@ def test_ctrl_c_deletes_everything_except_the_volumes(skaffold: Skaffold) -> Non
     code = skaffold.interrupt()
 
     assert code == 0
-    until(lambda: objects(skaffold) == VOLUMES, "only the volumes remain", 180)
+    wait_until(lambda: objects(skaffold) == VOLUMES, "only the volumes remain", 180)
 
 
 def test_run_deploys_the_production_image_and_a_second_run_restarts_nothing(skaffold: Skaffold) -> None:
     skaffold.command("run")
     image, pods = skaffold.image(), skaffold.uids("pods")
-    until(lambda: skaffold.shows("/nowhere/", "</html>"), "the ingress serves the release")
+    wait_until(lambda: skaffold.shows("/nowhere/", "</html>"), "the ingress serves the release")
     not_found = skaffold.page("/nowhere/")
     assert "</html>" in not_found
     assert "DEBUG = True" not in not_found
@@ -45,7 +45,7 @@ def test_run_deploys_the_production_image_and_a_second_run_restarts_nothing(skaf
     assert skaffold.uids("pods") == pods
     assert skaffold.shows("/accounts/login/", "</html>")
     skaffold.command("delete")
-    until(lambda: objects(skaffold) == VOLUMES, "only the volumes remain", 180)
+    wait_until(lambda: objects(skaffold) == VOLUMES, "only the volumes remain", 180)
 
 
 def test_rendering_the_production_profile_is_reproducible(skaffold: Skaffold, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_debugger_stops_the_web_pod_at_a_breakpoint(skaffold: Skaffold) -> None:
     skaffold.start("--profile", "debug")
     urls = skaffold.read("service/urls.py") + BREAK
     skaffold.save("service/urls.py", urls)
-    until(lambda: skaffold.page("/stop/") == "resumed", "the new view is served")
+    wait_until(lambda: skaffold.page("/stop/") == "resumed", "the new view is served")
     line = urls.splitlines().index('    return HttpResponse("resumed")') + 1
     answers: list[str] = []
     # The path mapping that k8s/values/skaffold-debug.yaml gives for editors.

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.cluster import run, until
+from tests.support.cluster import run, wait_until
 from tests.support.documents import blocks
 from tests.support.skaffold import Skaffold, seconds_until
 
@@ -84,7 +84,7 @@ def test_saved_migration_is_applied_by_a_new_job(loop: Skaffold) -> None:
         loop.save(f"service/reports/migrations/{name}.py", text)
         times.append(seconds_until(partial(loop.has_table, f"stamp_{number}"), f"table stamp_{number}", 300))
 
-        loop.await_watching(watched)
+        loop.wait_for_watching(watched)
         (ran,) = loop.uids("jobs", "--selector=app.kubernetes.io/component=migrate")
         assert ran != job
         previous, job = name, ran
@@ -108,18 +108,18 @@ def test_loop_continues_after_a_syntax_error_is_fixed(loop: Skaffold) -> None:
             for name in ("web", "worker", "beat")
         )
 
-    until(broken, "web, worker and beat log a SyntaxError")
+    wait_until(broken, "web, worker and beat log a SyntaxError")
     assert "Mainstay" not in loop.page("/accounts/login/")
     starts_before = starts(loop)
     loop.save("service/celery.py", before + "# fixed\n")
-    until(lambda: "</html>" in loop.page("/accounts/login/"), "the login page is served again")
-    until(lambda: all(map(operator.gt, starts(loop), starts_before)), "the worker and Beat have restarted")
+    wait_until(lambda: "</html>" in loop.page("/accounts/login/"), "the login page is served again")
+    wait_until(lambda: all(map(operator.gt, starts(loop), starts_before)), "the worker and Beat have restarted")
     pods = json.loads(loop.kubectl("get", "pods", "--output=json"))["items"]
     restarts = {status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]}
     assert restarts == {0}
     watched = loop.watching_count()
     loop.save("service/celery.py", before)
-    loop.await_watching(watched)
+    loop.wait_for_watching(watched)
 
 
 def test_changed_dependency_builds_a_new_image(loop: Skaffold) -> None:
@@ -127,9 +127,9 @@ def test_changed_dependency_builds_a_new_image(loop: Skaffold) -> None:
 
     loop.save("uv.lock", loop.read("uv.lock") + "# changed\n")
 
-    loop.await_watching(watched)
+    loop.wait_for_watching(watched)
     assert loop.image() != image
-    until(lambda: loop.shows("/accounts/login/", "</html>"), "the login page is served again")
+    wait_until(lambda: loop.shows("/accounts/login/", "</html>"), "the login page is served again")
 
 
 def test_commands_of_the_readme_run_in_the_web_pod(loop: Skaffold) -> None:

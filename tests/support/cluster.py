@@ -1,4 +1,4 @@
-"""A release of the chart on the cluster of the current kube context, and what a test does with it."""
+"""Installs releases of the chart on the cluster of the current kubectl context, and uses them as a client does."""
 
 import itertools
 import json
@@ -16,22 +16,22 @@ from typing import Any, TypeVar
 import requests
 import yaml
 
-from tests.support import ROOT
-from tests.support.processes import TIMEOUT, wait_until
+from tests.support import ROOT, processes
+from tests.support.processes import TIMEOUT
 
 CHART = ROOT / "charts" / "django"
-# Where images are pushed to and pulled from, and the tag of the service's image there.
+# The registry for images, and the tag of the service's image.
 REGISTRY = os.environ.get("REGISTRY", "")
 TAG = os.environ.get("TAG", yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
 # The address of the cluster's ingress controller.
 INGRESS = os.environ.get("INGRESS", "127.0.0.1")
-# A mail goes out at once, or within six minutes if its task was lost: docs/decisions/0003.
-MAIL_SECONDS = 400
+# Seconds. A mail is sent at once, or within six minutes if its task was lost (docs/decisions/0003).
+MAIL_TIMEOUT = 400
 T = TypeVar("T")
 
 
 class CommandError(AssertionError):
-    """A command ended with an error."""
+    """A command exited with a non-zero status."""
 
 
 def run(
@@ -43,24 +43,24 @@ def run(
     return done
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = TIMEOUT) -> T:
-    """The condition's first true answer; AssertionError when none comes in time.
+def wait_until(condition: Callable[[], T | None], what: str, seconds: float = TIMEOUT) -> T:
+    """Returns the first true result of `condition`. Raises AssertionError if there is none in time.
 
-    A question that fails, as one may with the network, is asked again.
+    A CommandError or RequestException counts as false, because commands and requests can fail for a moment.
     """
 
-    def ask() -> T | None:
+    def evaluate() -> T | None:
         try:
             return condition()
         except (CommandError, requests.RequestException) as error:
-            print(error)  # shown with a test that failed
+            print(error)  # pytest shows it for failed tests
             return None
 
-    return wait_until(ask, what, seconds, pause=0.2)  # a question to the cluster is dear
+    return processes.wait_until(evaluate, what, seconds, pause=0.2)  # requests to the cluster are slow
 
 
-def image(tag: str, dockerfile: str, base: str | None = None) -> str:
-    """Builds and pushes an image from lines on top of the service's image or of `base`; returns its tag."""
+def build_image(tag: str, dockerfile: str, base: str | None = None) -> str:
+    """Builds and pushes an image from `base`, by default the service's image, and Dockerfile lines. Returns its tag."""
     tag = f"{TAG}-{tag}"
     lines = f"FROM {base or f'{REGISTRY}/service:{TAG}'}\n{dockerfile}"
     run("docker", "build", "--quiet", "--tag", f"{REGISTRY}/service:{tag}", "-", stdin=lines)
@@ -69,7 +69,7 @@ def image(tag: str, dockerfile: str, base: str | None = None) -> str:
 
 
 class Namespace:
-    """A namespace of its own, which admits restricted pods only and holds the release `shop`."""
+    """A new namespace for the release `shop` that enforces the Pod Security Standard `restricted`."""
 
     name = "shop"
 
@@ -79,7 +79,7 @@ class Namespace:
         run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
 
     def remove(self) -> None:
-        """All of it, at once: what ends slowly would keep the next release's processors."""
+        """Deletes the namespace. Pods are killed, because terminating ones would take CPU time from the next test."""
         run("kubectl", "delete", "namespace", self.namespace, "--wait=false")
         self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
 
@@ -89,17 +89,17 @@ class Namespace:
     def get(self, *what: str) -> Any:
         return json.loads(self.kubectl("get", *what, "--output", "json"))
 
-    def complaints(self) -> str:
-        """Its warnings and errors, for a test that failed: the namespace is gone when its failure is read."""
+    def diagnostics(self) -> str:
+        """Returns the pods, warning events, and warnings and errors of the logs, for the report of a failed test."""
         here = ("kubectl", "--namespace", self.namespace)
-        every = ("--selector", f"app.kubernetes.io/instance={self.name}", "--all-containers", "--prefix", "--tail=-1")
-        logs = run(*here, "logs", *every, "--max-log-requests=50", "--ignore-errors", check=False).stdout.splitlines()
-        wrong = [
+        options = ("--selector", f"app.kubernetes.io/instance={self.name}", "--all-containers", "--prefix", "--tail=-1")
+        logs = run(*here, "logs", *options, "--max-log-requests=50", "--ignore-errors", check=False).stdout.splitlines()
+        problems = [
             line[:500] for line in logs if re.search("(?i)error|warn|fatal", line) and '"level": "info"' not in line
         ]
         events = run(*here, "get", "events", "--field-selector", "type!=Normal", check=False).stdout
         pods = run(*here, "get", "pods", check=False).stdout
-        return "\n".join([pods, events, *wrong[-60:]])
+        return "\n".join([pods, events, *problems[-60:]])
 
     def psql(self, sql: str) -> str:
         command = ("psql", "--username", "django", "--tuples-only", "--no-align", "--command", sql)
@@ -107,30 +107,30 @@ class Namespace:
 
     def session(self) -> requests.Session:
         session = requests.Session()
-        session.trust_env = False  # a machine's own certificate authorities would outdo the next line
-        session.verify = False  # the ingress controller's own certificate, as none is given
+        session.trust_env = False  # REQUESTS_CA_BUNDLE would override the next line
+        session.verify = False  # the ingress controller serves its default certificate
         return session
 
 
 class Release(Namespace):
-    """A release of the chart, and the people who use it."""
+    """A release of the chart and its users."""
 
     def __init__(self) -> None:
-        assert REGISTRY, "Set REGISTRY to a registry that docker pushes to and the cluster pulls from."
+        assert REGISTRY, "REGISTRY is not set. Docker must be able to push to it, and the cluster to pull from it."
         super().__init__()
         self.host = f"{self.namespace}.example.test"
         self.url = f"https://{self.host}"
 
-    # --- Helm and its pods -------------------------------------------------------------------------
+    # --- Helm and Kubernetes -----------------------------------------------------------------------
 
     def flags(self, values: dict[str, Any]) -> list[str]:
-        # Always: the node keeps the image of a former run under the same tag.
+        # Always, because the node may have the image of an earlier run with the same tag.
         image = {"image.repository": f"{REGISTRY}/service", "image.tag": TAG, "image.pullPolicy": "Always"}
         all_values = {"host": self.host} | image | values
         return [part for key, value in all_values.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
 
     def install(self, *options: str, check: bool = True, **values: Any) -> subprocess.CompletedProcess[str]:
-        """`helm upgrade --install --wait`; `web__replicas=2` is `web.replicas`."""
+        """Runs `helm upgrade --install --wait`; `web__replicas=2` sets `web.replicas`."""
         chosen = {key.replace("__", "."): value for key, value in values.items()}
         command = ["helm", "upgrade", "--install", self.name, str(CHART), "--namespace", self.namespace, "--wait"]
         timeout = [] if "--timeout" in options else ["--timeout", "300s"]
@@ -140,7 +140,7 @@ class Release(Namespace):
         return run("helm", *arguments, "--namespace", self.namespace).stdout
 
     def pods(self, component: str) -> list[Any]:
-        """The component's pods that aren't ending, oldest first."""
+        """Returns the pods of a component that are not terminating, oldest first."""
         labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         found = [
             pod for pod in self.get("pods", "--selector", labels)["items"] if "deletionTimestamp" not in pod["metadata"]
@@ -148,17 +148,17 @@ class Release(Namespace):
         return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def pod(self, component: str) -> str:
-        """The name of the component's newest pod."""
+        """Returns the name of the newest pod of a component."""
         return str(self.pods(component)[-1]["metadata"]["name"])
 
-    def restarts(self, component: str) -> int:
+    def restart_count(self, component: str) -> int:
         kinds = ("initContainerStatuses", "containerStatuses")
         statuses = [status for pod in self.pods(component) for kind in kinds for status in pod["status"].get(kind, [])]
         return sum(status["restartCount"] for status in statuses)
 
     @contextmanager
-    def without(self, server: str) -> Iterator[None]:
-        """While the block runs the server's pod is gone; its volume stays."""
+    def stopped(self, server: str) -> Iterator[None]:
+        """Scales `postgres` or `valkey` to zero pods for the block; the volume remains."""
         what = f"statefulset/{self.name}-{server}"
         self.kubectl("scale", what, "--replicas=0")
         labels = f"app.kubernetes.io/component={server}"
@@ -170,7 +170,7 @@ class Release(Namespace):
             self.kubectl("rollout", "status", what, "--timeout=180s")
 
     def python(self, code: str, component: str = "web") -> str:
-        """The output of Django's shell in a pod."""
+        """Runs code in Django's shell in a pod and returns its output."""
         pod = self.pod(component)
         command = ("python", "manage.py", "shell", "--no-imports", "--command", code)
         return self.kubectl("exec", pod, "--container", component, "--", *command)
@@ -180,36 +180,38 @@ class Release(Namespace):
         return self.kubectl("get", "secret", f"{self.name}-secret", "--output", f"go-template={template}")
 
     def status(self, pod: str, port: int, path: str) -> int:
-        """The status that a web pod's port answers, asked in the pod."""
+        """Returns the status of a GET request to a port of a web pod, sent inside the pod."""
         code = (
             f"import http.client as h; c = h.HTTPConnection('127.0.0.1', {port}, timeout=5);"
             f" c.request('GET', '{path}'); print(c.getresponse().status)"
         )
         return int(self.kubectl("exec", pod, "--container", "web", "--", "python", "-c", code))
 
-    def health(self, path: str) -> int:
-        """The status that the web pod's health listener answers."""
+    def health_status(self, path: str) -> int:
+        """Returns the status of a GET request to the health listener of the newest web pod."""
         return self.status(self.pod("web"), 8001, path)
 
-    def migrations_run(self) -> set[str]:
+    def migration_pod_uids(self) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.pods("migrate")}
 
-    # --- people ----------------------------------------------------------------------------------
+    # --- users -----------------------------------------------------------------------------------
 
     def post(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.Response:
-        """A form sent as a browser sends it."""
-        return session.send(self.form(session, path, data, **more), verify=False, timeout=60)
+        """Sends a form with the CSRF token of its page."""
+        return session.send(self.prepare_post(session, path, data, **more), verify=False, timeout=60)
 
-    def form(self, session: requests.Session, path: str, data: dict[str, str], **more: Any) -> requests.PreparedRequest:
-        """What a browser would send."""
-        until(lambda: session.get(self.url + path).ok, f"{path} is shown")
+    def prepare_post(
+        self, session: requests.Session, path: str, data: dict[str, str], **more: Any
+    ) -> requests.PreparedRequest:
+        """Returns the request of `post`, not yet sent."""
+        wait_until(lambda: session.get(self.url + path).ok, f"{path} returns a page")
         token = session.cookies.get("csrftoken", domain=self.host) or ""
         headers = {"Referer": self.url + path, "X-CSRFToken": token}
         return session.prepare_request(requests.Request("POST", self.url + path, headers, data=data, **more))
 
-    def person(self, name: str | None = None) -> requests.Session:
-        """Somebody who signed up and logged in."""
-        name = name or f"person-{secrets.token_hex(4)}"
+    def sign_up(self, name: str | None = None) -> requests.Session:
+        """Signs up a new user, logs in, and returns the session."""
+        name = name or f"user-{secrets.token_hex(4)}"
         session, password = self.session(), "correct-horse-battery"
         form = {"username": name, "email": f"{name}@example.org", "password1": password, "password2": password}
         signed_up = self.post(session, "/accounts/sign-up/", form)
@@ -218,59 +220,60 @@ class Release(Namespace):
         assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
         return session
 
-    def await_mail(self, address: str) -> None:
-        """Until a mail to that address is in the worker's log, which has the mails where there is no mail server."""
+    def wait_for_mail(self, address: str) -> None:
+        """Waits until a mail to the address is in the worker's log: without EMAIL_URL, mails are written there."""
         log = ("logs", self.pod("worker"), "--container", "worker")
-        until(lambda: address in self.kubectl(*log), "the mail is in the worker's log", MAIL_SECONDS)
+        wait_until(lambda: address in self.kubectl(*log), "the mail is in the worker's log", MAIL_TIMEOUT)
 
-    def superuser(self, password: str, name: str = "admin") -> requests.Session:
+    def log_in(self, name: str, password: str) -> requests.Session:
+        """Logs in and returns the session."""
         session = self.session()
         logged_in = self.post(session, "/accounts/login/", {"username": name, "password": password})
         assert logged_in.url.endswith("/accounts/profile/"), logged_in.text
         return session
 
-    def knows(self, person: requests.Session) -> bool:
-        """Whether the person is shown their profile, and not asked to log in."""
-        page = person.get(f"{self.url}/accounts/profile/", timeout=30)
-        print(page.status_code, page.url)  # shown with a test that failed
+    def is_logged_in(self, session: requests.Session) -> bool:
+        """Returns whether the profile page is returned without a redirect to the login page."""
+        page = session.get(f"{self.url}/accounts/profile/", timeout=30)
+        print(page.status_code, page.url)  # pytest shows it for failed tests
         return (page.status_code, page.url) == (200, f"{self.url}/accounts/profile/")
 
-    def await_ingress(self) -> None:
-        """Until the ingress controller has seen that a pod is ready: seconds after Kubernetes has."""
-        until(lambda: self.session().get(self.url).ok, "the ingress controller knows the release")
+    def wait_for_ingress(self, path: str = "") -> None:
+        """Waits until the ingress controller routes to the release, some seconds after its pods are ready."""
+        wait_until(lambda: self.session().get(self.url + path).ok, "the ingress controller routes to the release")
 
     @contextmanager
     def load(self, rate: float = 10) -> Iterator[Counter[str]]:
-        """Pages at a constant rate until the block ends, one in three a POST; counts each outcome.
+        """Sends requests at a constant rate during the block, one in three a POST, and counts their outcomes.
 
-        As a browser would, it asks for the stylesheet that a page names.
+        After each page it requests the page's stylesheet, as a browser does.
         """
         outcomes: Counter[str] = Counter()
         stop = threading.Event()
         started = time.monotonic()
         turns = itertools.count()
 
-        def send(person: requests.Session, method: str, path: str, **more: Any) -> str:
+        def send(session: requests.Session, method: str, path: str, **more: Any) -> str:
             try:
-                answer = person.request(method, self.url + path, timeout=30, allow_redirects=False, **more)
+                response = session.request(method, self.url + path, timeout=30, allow_redirects=False, **more)
             except requests.RequestException as error:
                 outcomes[f"{method} {path} {type(error).__name__} {error}"] += 1
                 return ""
-            outcomes[f"{method} {path} {answer.status_code} {answer.headers.get('Location', '')}"] += 1
-            return answer.text
+            outcomes[f"{method} {path} {response.status_code} {response.headers.get('Location', '')}"] += 1
+            return response.text
 
-        def visit(person: requests.Session) -> None:
+        def visit(session: requests.Session) -> None:
             for turn in turns:
                 if stop.wait(max(0.0, started + turn / rate - time.monotonic())):
                     return
                 if turn % 3 == 0:
-                    token = person.cookies.get("csrftoken", domain=self.host) or ""
+                    token = session.cookies.get("csrftoken", domain=self.host) or ""
                     headers = {"Referer": f"{self.url}/accounts/profile/", "X-CSRFToken": token}
-                    send(person, "POST", "/accounts/profile/", data={"display_name": f"turn {turn}"}, headers=headers)
-                elif style := stylesheet(send(person, "GET", "/accounts/profile/")):
-                    send(person, "GET", style)
+                    send(session, "POST", "/accounts/profile/", data={"display_name": f"turn {turn}"}, headers=headers)
+                elif style := stylesheet(send(session, "GET", "/accounts/profile/")):
+                    send(session, "GET", style)
 
-        threads = [threading.Thread(target=visit, args=(self.person(),)) for _ in range(4)]
+        threads = [threading.Thread(target=visit, args=(self.sign_up(),)) for _ in range(4)]
         for thread in threads:
             thread.start()
         try:
@@ -282,10 +285,11 @@ class Release(Namespace):
 
 
 def stylesheet(page: str) -> str:
-    """The path of the first stylesheet that a page names."""
+    """Returns the path of the first stylesheet of a page."""
     return page.partition('rel="stylesheet" href="')[2].partition('"')[0]
 
 
 def failures(outcomes: Counter[str]) -> dict[str, int]:
-    """What of a load was not answered as it should be: a page shown, a form saved."""
-    return {what: count for what, count in outcomes.items() if not what.endswith((" 200 ", " 302 /accounts/profile/"))}
+    """Returns the outcomes of `Release.load` other than a page (200) or a saved form (302)."""
+    expected = (" 200 ", " 302 /accounts/profile/")
+    return {outcome: count for outcome, count in outcomes.items() if not outcome.endswith(expected)}

@@ -1,4 +1,4 @@
-"""What is shown of a test that failed besides its traceback."""
+"""A pytest hook that adds the state of its namespaces to the report of a failed test."""
 
 from collections.abc import Generator
 from itertools import chain
@@ -16,5 +16,5 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
         fixtures: list[Any] = list(item.funcargs.values())
         parts = chain.from_iterable(each if isinstance(each, tuple) else (each,) for each in fixtures)
         for namespace in {part for part in parts if isinstance(part, Namespace)}:
-            report.sections.append((f"pods of {namespace.namespace}", namespace.complaints()))
+            report.sections.append((f"pods of {namespace.namespace}", namespace.diagnostics()))
     return report

@@ -1,4 +1,4 @@
-"""The chart's nginx: its image, its rendered configuration and its start command, in Docker."""
+"""Runs the chart's nginx in Docker: its image, rendered configuration and command."""
 
 import json
 import re
@@ -24,7 +24,7 @@ RESOLV_CONF = "nameserver 127.0.0.1\nsearch shops.svc.cluster.local\n"
 
 
 class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Stands in for Gunicorn: answers with the request's headers, except where `lose` says otherwise."""
+    """A fake Gunicorn: returns the headers of each request, or closes the connection if its path is in `lose`."""
 
     daemon_threads = True
 
@@ -33,8 +33,8 @@ class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         path.chmod(0o666)
         self.requests: list[tuple[int, str, str]] = []  # connection, method, path
         self.connections = 0
-        self.closed: dict[int, float] = {}  # the time at which nginx closed a connection
-        self.lose: set[str] = set()  # paths whose next request closes its connection without a response
+        self.closed: dict[int, float] = {}  # monotonic time at which nginx closed each connection
+        self.lose: set[str] = set()  # paths whose next request gets no response
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -67,11 +67,11 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 # http.server's name
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: a Unix socket has no client address."""
+        """Does nothing: the base class fails on a Unix socket, which has no client address."""
 
 
 class Nginx:
-    """A running nginx: its URL, its upstream, and the folders that it serves."""
+    """A running nginx: its URL, its directory and its output."""
 
     def __init__(self, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -80,7 +80,7 @@ class Nginx:
         self.output = folder / "output"
 
     def lines(self) -> list[dict[str, Any]]:
-        """The access log so far."""
+        """Returns the access log so far."""
         return [json.loads(line) for line in self.output.read_text().splitlines() if line.startswith("{")]
 
     def stop(self) -> None:
@@ -88,7 +88,7 @@ class Nginx:
 
 
 def container(folder: Path, name: str, config: str, command: list[str]) -> list[str]:
-    """The command that runs nginx's container with a configuration, on the host's network."""
+    """Returns the Docker command that runs nginx with a configuration on the host's network."""
     for part in ("config", "run", "static", "media"):
         (folder / part).mkdir(exist_ok=True)
     (folder / "config/nginx.conf").write_text(config)
@@ -107,7 +107,7 @@ def container(folder: Path, name: str, config: str, command: list[str]) -> list[
 
 
 def rendered(**values: Any) -> dict[str, Any]:
-    """The rendered configuration, and the containers of the web pod by name."""
+    """Returns nginx's rendered configuration, and the containers of the web pod by name."""
     found = objects(**values)
     pod = found["Deployment", "shop-web"]["spec"]["template"]["spec"]
     config = found["ConfigMap", "shop-nginx"]["data"]["nginx.conf"]
@@ -115,7 +115,7 @@ def rendered(**values: Any) -> dict[str, Any]:
 
 
 def check(folder: Path, **values: Any) -> subprocess.CompletedProcess[str]:
-    """`nginx -t`."""
+    """Runs `nginx -t` on the rendered configuration."""
     chart = rendered(**values)
     shell, option, script = chart["containers"]["nginx"]["command"]
     name = f"django-nginx-{secrets.token_hex(4)}"
@@ -125,7 +125,7 @@ def check(folder: Path, **values: Any) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def running(folder: Path, **values: Any) -> Iterator[tuple[Nginx, Upstream]]:
-    """A running nginx and its upstream."""
+    """Runs nginx and its upstream; yields both."""
     nginx, chart = Nginx(folder), rendered(**values)
     config = re.sub(r"(listen (?:\[::\]:)?)8080", rf"\g<1>{nginx.url.rpartition(':')[2]}", chart["config"])
     config = re.sub(r"(listen (?:\[::\]:)?)8003", rf"\g<1>{free_port()}", config)
@@ -152,4 +152,4 @@ def docker_runs() -> bool:
     )
 
 
-needs_docker = pytest.mark.skipif(not docker_runs(), reason="Docker is not running: nginx's image cannot run")
+needs_docker = pytest.mark.skipif(not docker_runs(), reason="Docker is not running")

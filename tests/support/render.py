@@ -1,4 +1,4 @@
-"""Renders the chart with `helm template`, for a cluster that need not exist."""
+"""Renders the chart with `helm template`, without a cluster."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def flags(values: dict[str, Any]) -> list[str]:
-    """Values by dotted path."""
+    """Returns Helm's flags for values by dotted path."""
     return [part for key, value in values.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
@@ -26,22 +26,22 @@ def attempt(values: dict[str, Any], release: str = "shop") -> subprocess.Complet
 
 
 def text(release: str = "shop", **values: Any) -> str:
-    """The rendered manifests; `web__replicas=2` is `web.replicas`."""
+    """Returns the rendered manifests; `web__replicas=2` sets `web.replicas`."""
     done = attempt(BASE | {key.replace("__", "."): value for key, value in values.items()}, release)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def objects(release: str = "shop", **values: Any) -> dict[tuple[str, str], Any]:
-    """The rendered objects by kind and name."""
+    """Returns the rendered objects by kind and name."""
     rendered = [item for item in yaml.safe_load_all(text(release, **values)) if item]
     found = {(item["kind"], item["metadata"]["name"]): item for item in rendered}
-    assert len(found) == len(rendered), "two objects of one name"
+    assert len(found) == len(rendered), "two objects have the same kind and name"
     return found
 
 
 def refusal(**values: Any) -> str:
-    """Why the values are refused."""
+    """Returns the error message with which the chart refuses the values."""
     done = attempt(BASE | {key.replace("__", "."): value for key, value in values.items()})
     assert done.returncode != 0
     return done.stderr

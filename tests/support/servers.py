@@ -1,4 +1,4 @@
-"""The PostgreSQL and Valkey servers of the tests, and the environment with their addresses."""
+"""The PostgreSQL and Valkey servers of the tests, and the environment variables with their addresses."""
 
 import atexit
 import os
@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "MEDIA_ROOT": str(DATA / "media"),
     "LOG_FORMAT": "json",
 }
-# Variables of the developer's shell that would change the service under test.
+# Variables in the developer's shell that would change the tested service.
 for _name in (
     "DEBUG",
     "SECRET_KEY_FALLBACKS",

@@ -1,10 +1,10 @@
-"""Cases that nginx and Django must handle alike: the tests compare each of them with these tables."""
+"""Cases that nginx and Django must handle in the same way. The tests of both use these tables."""
 
 from typing import NamedTuple
 
 TOKEN = "d2q8x1-0b2f4a6c8e0d1f3a5b7c9d0e2f4a6b8c"
 
-# A request's path, and as it is logged: cut where a secret may begin.
+# A request path and its form in the log, cut where a secret may begin.
 LOGGED_PATHS = [
     ("/accounts/password/reset/sent/", "/accounts/password/reset/sent/"),
     ("/admin/accounts/mail/4711/change/", "/admin/accounts/mail/4711/change/"),
@@ -17,7 +17,7 @@ LOGGED_PATHS = [
     (f"/invite={TOKEN}:signed", "/invite=…"),
 ]
 
-# A request's X-Request-ID, and whether it is accepted; otherwise the request gets a new one.
+# A value of X-Request-ID and whether it is accepted; otherwise the request gets a new id.
 REQUEST_IDS = [
     ("0123456789abcdef0123456789abcdef", True),
     ("8char_id", True),
@@ -33,6 +33,8 @@ REQUEST_IDS = [
 
 
 class Upload(NamedTuple):
+    """A file name, and the headers with which the file is served."""
+
     name: str
     content_type: str
     disposition: str

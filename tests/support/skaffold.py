@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 
 from tests.support import ROOT
-from tests.support.cluster import INGRESS, REGISTRY, Namespace, run, until
+from tests.support.cluster import INGRESS, REGISTRY, Namespace, run, wait_until
 from tests.support.processes import TIMEOUT
 
 HOST = "shop.localhost"
@@ -52,7 +52,7 @@ class Skaffold(Namespace):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.await_watching(0)
+        self.wait_for_watching(0)
 
     def log(self) -> str:
         return self.output.read_text(errors="replace") if self.output.exists() else ""
@@ -61,7 +61,7 @@ class Skaffold(Namespace):
         """Return the number of times that Skaffold finished its work and watched for changes again."""
         return self.log().count("Watching for changes...")
 
-    def await_watching(self, after: int) -> None:
+    def wait_for_watching(self, after: int) -> None:
         """Wait until `watching_count` is greater than `after`. Raises AssertionError if Skaffold exits."""
 
         def watching() -> bool:
@@ -69,7 +69,7 @@ class Skaffold(Namespace):
             assert self.process.poll() is None, self.log()[-3000:]
             return self.watching_count() > after
 
-        until(watching, "Skaffold watches for changes", 900)
+        wait_until(watching, "Skaffold watches for changes", 900)
 
     def interrupt(self) -> int:
         """Send Ctrl-C and return the exit status. After 120 s, kill Skaffold and raise TimeoutExpired."""
@@ -127,5 +127,5 @@ class Skaffold(Namespace):
 def seconds_until(condition: Callable[[], bool], what: str, limit: float = TIMEOUT) -> float:
     """Wait for the condition and return the seconds that it took."""
     started = time.monotonic()
-    until(condition, what, limit)
+    wait_until(condition, what, limit)
     return time.monotonic() - started

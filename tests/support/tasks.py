@@ -15,6 +15,8 @@ from service.celery import app
 
 @dataclass(frozen=True)
 class Message:
+    """A task in the queue."""
+
     name: str
     args: list[Any]
     headers: dict[str, Any]
@@ -39,7 +41,7 @@ class Message:
 
 
 class Queue:
-    """The list `celery` of the broker."""
+    """Celery's default queue, the Redis list `celery`."""
 
     def __init__(self) -> None:
         self.client = redis.Redis.from_url(settings.CELERY_BROKER_URL)

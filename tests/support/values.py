@@ -1,4 +1,4 @@
-"""Sets of values that the chart must render: the tests of the chart and of the cluster share them."""
+"""Combinations of values that the chart must render, shared by the chart and cluster tests."""
 
 import itertools
 from typing import Any
@@ -73,12 +73,13 @@ EVERYTHING: dict[str, Any] = {
 
 
 def combinations() -> list[dict[str, Any]]:
-    made = [
+    """Returns every combination of modes, and two sets with every optional object."""
+    combined = [
         postgres | valkey | media | secrets
         for postgres, valkey, media, secrets in itertools.product(POSTGRES, VALKEY, MEDIA, SECRETS)
     ]
-    for values in made:
-        if "secrets.mode" in values:  # modes without a Secret of the chart
+    for values in combined:
+        if "secrets.mode" in values:  # the chart creates no Secret in these modes
             for name in ("DATABASE_URL", "REDIS_URL"):
                 values.pop(f"secrets.stringData.{name}", None)
-    return [*made, EVERYTHING, EVERYTHING | POSTGRES[1]]
+    return [*combined, EVERYTHING, EVERYTHING | POSTGRES[1]]

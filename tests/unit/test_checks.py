@@ -1,37 +1,36 @@
-"""What stops a start that Django would let pass."""
+"""The system checks of the package."""
 
 import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
 from pytest_django import Settings
 
-DJANGO_S_OWN = "django.contrib.staticfiles.storage.StaticFilesStorage"
+UNHASHED_STORAGE = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
 
-def ids() -> list[str | None]:
+def check_ids() -> list[str | None]:
+    """Returns the ids of the messages of all system checks."""
     return [message.id for message in run_checks()]
 
 
-def test_the_service_as_it_is_has_nothing_to_complain_of() -> None:
-    assert ids() == []
+def test_service_passes_all_checks() -> None:
+    assert check_ids() == []
 
 
-def test_static_files_without_hashed_names_stop_the_start(settings: Settings) -> None:
-    with override_settings(STORAGES={**settings.STORAGES, "staticfiles": {"BACKEND": DJANGO_S_OWN}}):
-        assert ids() == ["mainstay.W001"]
+def test_static_files_without_hashed_names_are_reported(settings: Settings) -> None:
+    with override_settings(STORAGES={**settings.STORAGES, "staticfiles": {"BACKEND": UNHASHED_STORAGE}}):
+        assert check_ids() == ["mainstay.W001"]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "complaint"),
+    ("name", "value", "check_id"),
     [
         ("CELERY_ACCEPT_CONTENT", ["json", "pickle"], "mainstay.E001"),
         ("CELERY_TASK_SERIALIZER", "pickle", "mainstay.E001"),
         ("CELERY_TIMEZONE", "America/Chicago", "mainstay.E002"),
     ],
 )
-def test_a_setting_that_fails_at_run_time_stops_the_start(
-    settings: Settings, name: str, value: object, complaint: str
-) -> None:
+def test_unsupported_celery_setting_is_reported(settings: Settings, name: str, value: object, check_id: str) -> None:
     setattr(settings, name, value)
 
-    assert ids() == [complaint]
+    assert check_ids() == [check_id]

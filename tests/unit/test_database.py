@@ -1,4 +1,4 @@
-"""What counts as pending."""
+"""Which migrations count as unapplied."""
 
 import pytest
 from django.db.migrations.migration import Migration
@@ -7,7 +7,7 @@ from mainstay import database
 
 
 @pytest.fixture
-def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def _migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     squash = type("Squash", (Migration,), {"replaces": [("shop", "0001"), ("shop", "0002")]})("0003_squashed", "shop")
     disk = {("shop", name): Migration(name, "shop") for name in ("0001", "0002", "0004")} | {
         ("shop", "0003_squashed"): squash
@@ -15,18 +15,18 @@ def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "migrations", lambda: disk)
 
 
-@pytest.mark.usefixtures("_disk")
-def test_a_squashed_migration_is_applied_when_all_that_it_replaces_is() -> None:
+@pytest.mark.usefixtures("_migrations")
+def test_squashed_migration_is_applied_if_all_replaced_migrations_are() -> None:
     assert database.unapplied([("shop", "0001"), ("shop", "0002"), ("shop", "0004")]) == []
 
 
-@pytest.mark.usefixtures("_disk")
-def test_what_the_database_has_more_than_the_image_is_not_pending() -> None:
-    applied = [("shop", name) for name in ("0001", "0002", "0003_squashed", "0004", "0005_of_tomorrow")]
+@pytest.mark.usefixtures("_migrations")
+def test_migration_that_only_the_database_has_is_ignored() -> None:
+    applied = [("shop", name) for name in ("0001", "0002", "0003_squashed", "0004", "0005_later")]
 
     assert database.unapplied(applied) == []
 
 
-@pytest.mark.usefixtures("_disk")
-def test_what_is_missing_is_named_in_order() -> None:
+@pytest.mark.usefixtures("_migrations")
+def test_unapplied_migrations_are_sorted() -> None:
     assert database.unapplied([("shop", "0001")]) == [("shop", "0002"), ("shop", "0003_squashed"), ("shop", "0004")]

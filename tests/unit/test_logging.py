@@ -1,4 +1,4 @@
-"""What a log may know of a path, and of what Django and Gunicorn say with one in it."""
+"""Redaction of paths in the log and in messages of Django and Gunicorn."""
 
 import json
 import logging
@@ -10,29 +10,29 @@ from mainstay.logging import configure_logging, redact
 from tests.support.serving import LOGGED_PATHS, TOKEN
 
 
-@pytest.mark.parametrize(("path", "shown"), [*LOGGED_PATHS, ("/search/?q=ada", "/search/…")])
-def test_a_path_is_cut_where_a_secret_may_begin(path: str, shown: str) -> None:
-    assert redact(path) == shown
+@pytest.mark.parametrize(("path", "redacted"), [*LOGGED_PATHS, ("/search/?q=ada", "/search/…")])
+def test_path_is_cut_where_a_secret_may_begin(path: str, redacted: str) -> None:
+    assert redact(path) == redacted
 
 
-def test_a_long_path_is_cut_in_no_time() -> None:
+def test_long_path_is_redacted_in_linear_time() -> None:
     assert redact("/a" * 100_000) == "/a" * 100_000
     assert redact("a" * 200_000) == "a" * 200_000
 
 
 @pytest.mark.parametrize(
-    ("logger", "shown"),
+    ("logger", "event"),
     [
         ("django.request", "Not Found: /reset/MQ/…"),
         ("gunicorn.error", "Not Found: /reset/MQ/…"),
         ("celery.worker", f"Not Found: /reset/MQ/{TOKEN}/"),
     ],
 )
-def test_what_django_and_gunicorn_say_of_a_path_is_cut(logger: str, shown: str) -> None:
+def test_messages_of_django_and_gunicorn_are_redacted(logger: str, event: str) -> None:
     settings = configure_logging()["formatters"]["event"]
     formatter = logging.config.DictConfigurator({"version": 1}).configure_formatter(settings)
     record = logging.makeLogRecord(
         {"name": logger, "levelname": "ERROR", "msg": "Not Found: %s", "args": (f"/reset/MQ/{TOKEN}/",)}
     )
 
-    assert json.loads(formatter.format(record))["event"] == shown
+    assert json.loads(formatter.format(record))["event"] == event

@@ -17,7 +17,7 @@ from PIL import Image
 from service.accounts import pictures
 from tests.support import ROOT
 
-# Prints the MiB of memory that one call takes at its peak.
+# Prints by how many MiB one call raises the peak memory of the process.
 MEASURE = """
 import re, sys
 from pathlib import Path
@@ -39,7 +39,7 @@ def encode(image_format: str, size: tuple[int, int] = (40, 20), **options: objec
 
 
 def with_archive(content: bytes) -> bytes:
-    """Returns a polyglot: a picture that is a ZIP archive too."""
+    """Returns a polyglot: a picture that is also a ZIP archive."""
     output = io.BytesIO(content)
     with zipfile.ZipFile(output, "a") as archive:
         archive.writestr("index.html", "<script>alert(1)</script>")

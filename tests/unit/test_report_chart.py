@@ -15,7 +15,7 @@ def test_axis_maximum_is_a_round_even_number(value: int, maximum: int) -> None:
     assert chart.axis_maximum(value) == maximum
 
 
-def test_each_report_has_two_bars_and_a_missing_report_none() -> None:
+def test_each_report_has_two_bars_and_a_missing_report_has_none() -> None:
     last = date(2026, 11, 20)
     reports = [
         DailyReport(day=last, sign_ups=5, logins=10),

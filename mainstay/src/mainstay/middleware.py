@@ -6,10 +6,12 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
+from django_prometheus.middleware import Metrics
 
 from mainstay import request_id
 from mainstay.logging import redact
@@ -21,23 +23,24 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 MAX_QUEUE_SECONDS = 600  # a longer time is a difference of clocks
 
 
-def around(middleware: list[str]) -> list[str]:
-    """The project's MIDDLEWARE with everything of this module and the metrics of django-prometheus."""
-    return [
-        "mainstay.middleware.refuse_unknown_methods",
-        "django_prometheus.middleware.PrometheusBeforeMiddleware",
-        "mainstay.middleware.request_context",
-        "mainstay.middleware.refuse_nul",
-        *middleware,
-        "django_prometheus.middleware.PrometheusAfterMiddleware",
-    ]
-
-
 @sync_and_async_middleware
-def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
-    """Sets the request id, and logs each request with its status and duration."""
+def observe(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Sets the request id, and measures and logs each request: the first of MIDDLEWARE.
+
+    The metrics are those of django-prometheus' PrometheusBeforeMiddleware. A method that HTTP does not define is
+    answered with 501 (RFC 9110, 9.1), before it becomes the value of a label.
+    """
+    metrics = Metrics.get_instance()
+
+    def begin(request: HttpRequest) -> str:
+        metrics.requests_total.inc()
+        _observe_queue(request)
+        return request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
 
     def end(request: HttpRequest, response: HttpResponse, started: float, current: str) -> None:
+        seconds = time.perf_counter() - started
+        metrics.responses_total.inc()
+        metrics.requests_latency_before.observe(seconds)
         match = request.resolver_match
         logger.info(
             "request",
@@ -45,7 +48,7 @@ def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
             path=redact(request.path),
             view=match.view_name if match else None,
             status=response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
             user_id=_user_id(request),
         )
         response.headers[request_id.HEADER] = current
@@ -53,10 +56,11 @@ def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(get_response):
 
         async def async_middleware(request: HttpRequest) -> HttpResponse:
+            if request.method not in METHODS:
+                return _not_implemented()
             started = time.perf_counter()
-            current = request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
+            current = begin(request)
             with request_id.bound(current):
-                _observe_queue(request)
                 response: HttpResponse = await get_response(request)
                 end(request, response, started, current)
             return response
@@ -64,10 +68,11 @@ def request_context(get_response: Callable[..., Any]) -> Callable[..., Any]:
         return async_middleware
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        if request.method not in METHODS:
+            return _not_implemented()
         started = time.perf_counter()
-        current = request_id.accepted(request.META.get("HTTP_X_REQUEST_ID"))
+        current = begin(request)
         with request_id.bound(current):
-            _observe_queue(request)
             response: HttpResponse = get_response(request)
             end(request, response, started, current)
         return response
@@ -97,14 +102,6 @@ def _before(handle: Callable[[HttpRequest], HttpResponse | None]) -> Callable[..
 
 
 @_before
-def refuse_unknown_methods(request: HttpRequest) -> HttpResponse | None:
-    """Answers 501 to a method that HTTP does not define, before it becomes the value of a label (RFC 9110, 9.1)."""
-    if request.method in METHODS:
-        return None
-    return HttpResponse("Unknown method.\n", status=501, content_type="text/plain")
-
-
-@_before
 def refuse_nul(request: HttpRequest) -> HttpResponse | None:
     """Answers 400 to a NUL in the query, which PostgreSQL would refuse with an error, and drops a cookie with one.
 
@@ -115,6 +112,39 @@ def refuse_nul(request: HttpRequest) -> HttpResponse | None:
     if "\0" in request.META.get("HTTP_COOKIE", "") or "\\000" in request.META.get("HTTP_COOKIE", ""):
         request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
     return None
+
+
+@sync_and_async_middleware
+def content_security_policy(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Sets the policy of SECURE_CSP on each response that has none, but not on debug pages, whose styles are inline.
+
+    SECURE_CSP has the form of Django 6.0, whose own middleware can take the place of this one: a dictionary of
+    directives, each with a list of sources.
+    """
+    if not settings.SECURE_CSP:
+        raise MiddlewareNotUsed
+    policy = "; ".join(" ".join((directive, *sources)) for directive, sources in settings.SECURE_CSP.items())
+
+    def end(response: HttpResponse) -> HttpResponse:
+        if not (settings.DEBUG and response.status_code in (404, 500)):
+            response.headers.setdefault("Content-Security-Policy", policy)
+        return response
+
+    if iscoroutinefunction(get_response):
+
+        async def async_middleware(request: HttpRequest) -> HttpResponse:
+            return end(await get_response(request))
+
+        return async_middleware
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        return end(get_response(request))
+
+    return middleware
+
+
+def _not_implemented() -> HttpResponse:
+    return HttpResponse("Unknown method.\n", status=501, content_type="text/plain")
 
 
 def _observe_queue(request: HttpRequest) -> None:

@@ -2,8 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,14 +20,17 @@ def current() -> str | None:
     return _current.get()
 
 
-@contextmanager
-def bound(request_id: str | None) -> Iterator[None]:
+class bound:  # noqa: N801 # `with bound(…)` reads as a function; a generator takes three times as long
     """Sets the current id for a block."""
-    token = _current.set(request_id)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    def __init__(self, request_id: str | None) -> None:
+        self.request_id = request_id
+
+    def __enter__(self) -> None:
+        self.token = _current.set(self.request_id)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self.token)
 
 
 def accepted(header: str | None) -> str:
