@@ -1,6 +1,7 @@
 """The contents of the image."""
 
 import json
+from importlib.metadata import version
 
 from tests.support.cluster import REGISTRY, TAG, run
 
@@ -17,7 +18,7 @@ def lines_of(script: str) -> list[str]:
 def test_image_contains_only_runtime_files() -> None:
     assert sorted(lines_of("ls -A /app")) == [
         ".venv",
-        "django_mainstay-0.1.0.dist-info",
+        f"django_mainstay-{version('django-mainstay')}.dist-info",
         "mainstay",
         "manage.py",
         "service",

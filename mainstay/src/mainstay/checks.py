@@ -16,7 +16,7 @@ def static_files_have_hashed_names(**_: Any) -> list[CheckMessage]:
     return [
         CheckWarning(
             "Static files have no hashed names, so browsers may keep an old version.",
-            hint='Set STORAGES["staticfiles"] to whitenoise.storage.CompressedManifestStaticFilesStorage.',
+            hint='Set STORAGES["staticfiles"] to mainstay.storage.StaticFilesStorage (extra static).',
             id="mainstay.W001",
         )
     ]
