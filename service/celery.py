@@ -8,7 +8,7 @@ from mainstay.celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 
-# It warns of root and unknown groups, which matter for pickled messages: ours are JSON.
+# Celery warns about running as root or with unknown groups, which matters for pickled messages only. Ours are JSON.
 warnings.simplefilter("ignore", SecurityWarning)
 
 app = Celery("service")

@@ -10,7 +10,7 @@ View = Callable[[HttpRequest], HttpResponse]
 
 
 def limit_body(get_response: View) -> View:
-    """Answers 413 to a body over MAX_BODY_BYTES, before a byte of it is read."""
+    """Returns 413 without reading the body if Content-Length exceeds MAX_BODY_BYTES."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
@@ -23,7 +23,7 @@ def limit_body(get_response: View) -> View:
 
 
 def htmx_redirects(get_response: View) -> View:
-    """Turns a redirect into HX-Redirect for htmx, whose fetch would follow it and swap the page."""
+    """Turns a redirect into HX-Redirect, because the fetch of htmx would follow it and swap in the target page."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

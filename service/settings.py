@@ -83,7 +83,7 @@ DATABASES = {"default": settings.database("DATABASE_URL")}
 
 CACHES = {"default": settings.cache("REDIS_URL")}
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
-# In the database too, so that nobody is logged out when the cache is flushed.
+# Sessions are stored in the database, too, so that nobody is logged out when the cache is flushed.
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 CELERY_BROKER_URL = environment.url("CELERY_BROKER_URL", ("redis", "rediss"), default=environment.text("REDIS_URL"))
@@ -112,7 +112,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         if hasattr(socket, name)  # macOS has no TCP_KEEPIDLE
     },
 }
-# A request waits for the broker: one more attempt, a second later, since a pooled connection may be broken.
+# Enqueuing is retried once, after 1 s, because a pooled connection may be broken. The request waits meanwhile.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 1, "interval_max": 1}
 CELERY_BEAT_SCHEDULE = {
     "cleanup_expired_sessions": {
@@ -156,7 +156,7 @@ AWS_S3_FILE_OVERWRITE = False
 if AWS_STORAGE_BUCKET_NAME:
     from botocore.config import Config
 
-    # About 10 s for a store that hangs. The default of botocore is a minute, three times.
+    # Limits a request to a hanging store to about 10 s; the default of botocore is three attempts of 60 s.
     AWS_S3_CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {
@@ -166,7 +166,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     },
     "staticfiles": {"BACKEND": "mainstay.storage.StaticFilesStorage"},
 }
-# Seconds, for files without a hash in their name; the others never change. As in the chart's nginx.
+# Cache time in seconds of files without a hash in their name. The chart's nginx uses the same value.
 WHITENOISE_MAX_AGE = 60
 # The directory that nginx serves at its internal location /accel/; empty without nginx.
 ACCEL_REDIRECT_ROOT = environment.text("ACCEL_REDIRECT_ROOT", default="")

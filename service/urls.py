@@ -1,4 +1,4 @@
-"""Where the pages are."""
+"""The URL configuration."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -9,7 +9,7 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("accounts/", include("service.accounts.urls")),
     path("reports/", include("service.reports.urls")),
-    # One login for all: it records the login and carries the password reset.
+    # The admin uses the same login page, which records logins and links to the password reset.
     path("admin/login/", RedirectView.as_view(pattern_name="accounts:login", query_string=True)),
     path("admin/", admin.site.urls),
     path("media/<path:name>", serve_media, name="media"),

@@ -1,4 +1,4 @@
-"""The ASGI application: Django's, behind the probes."""
+"""Django's ASGI application, wrapped so that the health probes are answered first."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -21,13 +21,14 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def get_asgi_application() -> Application:
-    """Django's application with everything of this module, in place of `django.core.asgi.get_asgi_application`.
+    """Returns Django's application with the wrappers of this module.
 
-    The system checks run first, so that a wrong setting shows at the start and not at the first request. Outside of
-    Gunicorn, whose workers have hooks for it, the health listener starts as well.
+    Use it instead of `django.core.asgi.get_asgi_application`. The system checks run first, so that an invalid setting
+    fails at startup and not at the first request. It also starts the health listener, except in Gunicorn, whose hooks
+    start it in each worker.
     """
     slots.init()
-    application: Application = get_django_application()  # type: ignore[assignment] # the same in other words
+    application: Application = get_django_application()  # type: ignore[assignment] # equivalent types
     BaseCommand().check()
     request_finished.connect(_close_connections)
     health_server.start_unless_hooked()
@@ -38,7 +39,7 @@ def with_health(application: Application) -> Application:
     """Answers the probes before Django: without middleware, and for any host name."""
     from mainstay.health import HEADERS, PROBES
 
-    # Threads of its own: those of Django may all wait for the database.
+    # A separate pool, because all of Django's threads can be waiting for the database.
     executor = ThreadPoolExecutor(max_workers=health_server.THREADS, thread_name_prefix="health")
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +61,7 @@ def with_health(application: Application) -> Application:
 
 
 def with_requests_in_progress(application: Application) -> Application:
-    """Counts the requests that are being answered."""
+    """Counts the requests in progress."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

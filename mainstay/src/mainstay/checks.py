@@ -1,4 +1,4 @@
-"""System checks of settings that Django accepts and that fail at run time."""
+"""System checks for settings that Django accepts but that cause errors at run time."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def tasks_are_json(**_: Any) -> list[CheckMessage]:
 
 @register
 def time_zones_agree(**_: Any) -> list[CheckMessage]:
-    """The hours of Beat's schedule are those of Django."""
+    """Beat's schedule must use Django's time zone."""
     if getattr(settings, "CELERY_TIMEZONE", settings.TIME_ZONE) == settings.TIME_ZONE:
         return []
     return [Error("CELERY_TIMEZONE differs from TIME_ZONE.", hint="Set both to the same zone.", id="mainstay.E002")]

@@ -1,4 +1,4 @@
-"""PostgreSQL, asked with a deadline, and the migrations that it lacks."""
+"""Queries PostgreSQL with a deadline, and finds unapplied migrations."""
 
 import select
 import threading
@@ -23,14 +23,15 @@ _connection_lock = threading.Lock()
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 # a state of the server, not an error of the caller
-    """The reason without the server's own message, which names hosts and users."""
+    """PostgreSQL is unavailable. The message omits the server's text, which can contain hosts and users."""
 
 
 def query(sql: str) -> Sequence[Any]:
-    """The rows of `sql` within TIMEOUT seconds, even if the server accepts connections and never answers.
+    """Returns the rows of `sql`.
 
-    DatabaseUnavailable if there is no answer. The connection is asynchronous, so that no thread stays behind in libpq.
-    It is kept between calls, so that a pod that has its connections stays ready while PostgreSQL accepts no new ones.
+    Raises DatabaseUnavailable after TIMEOUT seconds, even if the server accepts connections but never answers. The
+    connection is asynchronous, so that no thread remains blocked in libpq. It stays open, so that a pod that is
+    connected stays ready while PostgreSQL accepts no new connections.
     """
     global _connection
     deadline = time.monotonic() + TIMEOUT
@@ -58,7 +59,7 @@ def unapplied_migrations() -> list[Key]:
 def unapplied(applied: Iterable[Key]) -> list[Key]:
     """The migrations of the image that are not in `applied`.
 
-    A squashed migration counts as applied when all that it replaces are.
+    A squashed migration counts as applied when all migrations that it replaces are applied.
     """
     done = set(applied)
     return sorted(
@@ -69,7 +70,7 @@ def unapplied(applied: Iterable[Key]) -> list[Key]:
 
 
 def describe(unapplied: Sequence[Key]) -> str:
-    """A phrase for people, or an empty string if nothing is unapplied."""
+    """Returns a message, or an empty string if nothing is unapplied."""
     return f"{len(unapplied)} migrations are not applied, first {'.'.join(unapplied[0])}" if unapplied else ""
 
 
@@ -90,7 +91,7 @@ def _wait(connection: psycopg2.extensions.connection, deadline: float) -> None:
 
 @cache
 def _parameters() -> dict[str, Any]:
-    """The parameters of libpq among those of Django's backend, which may use psycopg 3."""
+    """The connection parameters of Django's backend that libpq knows. The backend may use psycopg 3."""
     parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
     drivers_own = {"context", "cursor_factory", "prepare_threshold"}
     return {name: value for name, value in parameters.items() if name not in drivers_own}

@@ -1,7 +1,8 @@
-"""Strict readers of environment variables: a missing or malformed variable stops the start, and is named.
+"""Strict readers of environment variables: ImproperlyConfigured names a missing or malformed one.
 
-django-environ parses the URLs. It reads an unknown word as False, any text as a URL, and a value that begins with `$`
-as a reference, so those are read here. A message never repeats a value, which may hold a password.
+django-environ parses the URLs. It reads an unknown word as False, accepts any text as a URL, and treats a leading `$`
+as a reference, so this module reads and checks values itself. A message never repeats a value, which may hold a
+password.
 """
 
 import os
@@ -46,7 +47,7 @@ def integer(name: str, default: int, minimum: int = 0) -> int:
 
 
 def words(name: str) -> list[str]:
-    """The items between commas, stripped, without empty ones."""
+    """The non-empty items of a comma-separated list, stripped."""
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 
 

@@ -19,14 +19,14 @@ workers = environment.integer("WEB_CONCURRENCY", default=2, minimum=1)
 threads = environment.integer("GUNICORN_THREADS", default=4, minimum=1)
 timeout = environment.integer("GUNICORN_TIMEOUT", default=30, minimum=1)
 graceful_timeout = environment.integer("GUNICORN_GRACEFUL_TIMEOUT", default=30, minimum=1)
-# Longer than proxies keep theirs, so that the proxy closes first (docs/decisions/0004).
+# Longer than the keepalive of proxies, so that the proxy closes idle connections (docs/decisions/0004).
 keepalive = 75
-# Bounds a leak of memory. A large jitter keeps the workers from restarting together (docs/decisions/0004).
+# Limits memory leaks. A large jitter keeps the workers from restarting together (docs/decisions/0004).
 max_requests = max_requests_jitter = environment.integer("GUNICORN_MAX_REQUESTS", default=10_000)
 preload_app = True
 # nginx, another user of the same group, connects to the socket.
 umask = 0o007
-# A heartbeat on a disk blocks when the disk does.
+# On a disk, the workers' heartbeat would block when the disk blocks.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 # no file stays there
 control_socket_disable = True
 logconfig_dict = configure_logging()
@@ -50,7 +50,7 @@ def on_starting(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Leaves the worker no connection of the master."""
+    """Closes the database connections of the master, so that no worker inherits one."""
     from django.db import connections
 
     connections.close_all()

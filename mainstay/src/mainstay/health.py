@@ -1,11 +1,11 @@
 """The probes /livez, /readyz and /startupz.
 
-livez    The process answers. Nothing else, since a restart cures nothing else.
+livez    The process responds. Nothing else is checked, because a restart fixes nothing else.
 readyz   The database answers. A cache that does not answer is reported, and the service goes on without it.
 startupz Every migration of the image is applied.
 
-A failure is a 503 with JSON that names the check, and never an address, a user or a password. A result is kept for 2 s,
-so that many probes cost one check.
+A failure is a 503 with JSON that names the check, and never an address, a user or a password. Results are cached for 2
+s, so that many probes run one check.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ HEADERS = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 
 
 class _Check(HealthCheck):
-    # django-health-check adds a second: this is the limit for a name server that hangs.
+    # django-health-check adds 1 s to this limit, which takes effect only if a name server hangs.
     timeout = timedelta(seconds=database.TIMEOUT - 0.8)
 
-    def run(self) -> None:  # type: ignore[override] # the library takes both
+    def run(self) -> None:  # type: ignore[override] # the library accepts sync and async methods
         try:
             self.ask()
         except database.DatabaseUnavailable as error:

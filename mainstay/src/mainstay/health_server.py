@@ -1,7 +1,7 @@
 """The health listener: a small threaded HTTP server in each worker, at HEALTH_BIND.
 
-It answers while every thread of the worker waits. Without it a slow database turns into restarts
-(mozmeao/infra#660). All workers of a pod share the port.
+It answers while every thread of the worker waits. Without it, the kubelet restarts pods while the
+database is slow (mozmeao/infra#660). All workers of a pod share the port.
 """
 
 import socket
@@ -14,10 +14,10 @@ from mainstay import environment
 from mainstay.health import HEADERS, PROBES
 from mainstay.process import role
 
-THREADS = 4  # a probe is quick, or waits for a check that all probes share
+THREADS = 4  # enough, because concurrent probes share one check
 BACKLOG = 64
 
-hooked = False  # Gunicorn's hooks start the listener in each worker
+hooked = False  # set by mainstay.gunicorn, whose hooks start the listener in each worker
 
 
 def listen() -> socket.socket | None:
@@ -49,7 +49,7 @@ def serve(listener: socket.socket) -> None:
 
 
 def start_unless_hooked() -> None:
-    """Listens and serves in this process, unless it is Gunicorn's master or a management command."""
+    """Starts the listener if this process serves requests and no hook of Gunicorn starts it."""
     if not hooked and role() == "web" and (listener := listen()):
         serve(listener)
 
@@ -59,7 +59,7 @@ def _accept(listener: socket.socket) -> None:
         connection, address = listener.accept()
         with connection:
             try:
-                _Handler(connection, address, None)  # type: ignore[arg-type] # it answers without a server
+                _Handler(connection, address, None)  # type: ignore[arg-type] # the handler does not use its server
             except OSError:
                 continue  # the client has gone
 

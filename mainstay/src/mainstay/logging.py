@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout, for the records of structlog and of Python's logging alike."""
+"""Writes the records of structlog and of Python's logging to stdout, one JSON object per line."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mainstay import environment, request_id
 
-# The query, and whatever follows the place where a secret may begin, such as the token of a password reset: 20 letters,
-# digits, - and _ with a digit. The chart's nginx redacts the same.
+# The query string, and the rest of the path from a possible secret on: a word of at least 20 letters, digits, - and _
+# that contains a digit, such as the token of a password reset. The chart's nginx uses the same rule.
 SECRET = re.compile(r"\?\S*|(?<![\w-])(?=[A-Za-z_-]*\d)[\w-]{20}\S*", re.ASCII)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "console")
@@ -35,12 +35,12 @@ def configure_logging() -> dict[str, Any]:
     renderers: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
         if _choice("LOG_FORMAT", FORMATS, default="json") == "json"
-        # Plain tracebacks: the others show local variables, and those hold passwords.
+        # Plain tracebacks, because the others show local variables, which can contain passwords.
         else [structlog.dev.ConsoleRenderer(sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*processors, *renderers],
-        # Past Python's logging, which would double the time of a line.
+        # Bypasses Python's logging, which would double the time per line.
         logger_factory=_StdoutLogger,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
@@ -61,12 +61,12 @@ def configure_logging() -> dict[str, Any]:
             # Django's own handlers (the console of DEBUG, mail to the admins) would repeat each record.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
-            # `request` has every 4xx; an exception is logged here, with its traceback.
+            # The event `request` covers every 4xx; this logger adds exceptions with their traceback.
             "django.request": {"handlers": [], "level": logging.ERROR, "propagate": True},
             "gunicorn.error": {"handlers": [], "level": level, "propagate": True},
             # Those that uvicorn and granian have set up before Django.
             **{name: {"handlers": [], "level": level, "propagate": True} for name in ("uvicorn", "_granian")},
-            # `request` takes the place of an access log, with the request id and the user's.
+            # The event `request` replaces the access log.
             **{
                 f"{server}.access": {"handlers": [], "level": logging.CRITICAL, "propagate": False}
                 for server in ("gunicorn", "uvicorn", "granian")
@@ -83,7 +83,7 @@ def redact(path: str) -> str:
 
 
 class _StdoutLogger:
-    """A logger for structlog that writes a rendered line to stdout as it is at that moment."""
+    """A logger for structlog that writes each line to the current sys.stdout."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name

@@ -26,7 +26,7 @@ HEADERS = {
 
 
 def serve_media(request: HttpRequest, name: str) -> HttpResponseBase:
-    """An upload, which cannot run as a page: only pictures are shown, and no script in a file is executed."""
+    """Serves an upload. Pictures are displayed, other files are downloaded, and no script in a file is executed."""
     if not isinstance(default_storage, FileSystemStorage):
         raise Http404
     try:
@@ -48,7 +48,7 @@ def download(content: bytes, name: str, content_type: str) -> HttpResponse:
     root = getattr(settings, "ACCEL_REDIRECT_ROOT", "")
     if not root:
         return HttpResponse(content, content_type=content_type, headers=headers)
-    # Written to another name and renamed: nginx may be sending the former file.
+    # Write a temporary file and rename it, because nginx may be sending the previous one.
     with tempfile.NamedTemporaryFile(dir=root, delete=False) as file:
         file.write(content)
         os.fchmod(file.fileno(), 0o640)

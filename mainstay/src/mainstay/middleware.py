@@ -20,7 +20,7 @@ from mainstay.metrics.instruments import REQUEST_QUEUE
 logger = structlog.get_logger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-MAX_QUEUE_SECONDS = 600  # a longer time is a difference of clocks
+MAX_QUEUE_SECONDS = 600  # a longer time means that the clocks differ
 
 
 @sync_and_async_middleware
@@ -81,7 +81,7 @@ def observe(get_response: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _before(handle: Callable[[HttpRequest], HttpResponse | None]) -> Callable[..., Any]:
-    """A middleware that may answer a request instead of the view."""
+    """Returns a middleware that calls the view only if `handle` returns None."""
 
     @sync_and_async_middleware
     def factory(get_response: Callable[..., Any]) -> Callable[..., Any]:
@@ -148,7 +148,7 @@ def _not_implemented() -> HttpResponse:
 
 
 def _observe_queue(request: HttpRequest) -> None:
-    """The proxy's header is `t=` and seconds with milliseconds."""
+    """Observes the time since X-Request-Start: `t=` and Unix seconds with milliseconds."""
     header = request.META.get("HTTP_X_REQUEST_START")
     if not header:
         return

@@ -10,7 +10,7 @@ Role = Literal["web", "worker", "beat"]
 def role() -> Role | None:
     """`worker` or `beat` of Celery, None for a management command, `web` for any other program.
 
-    It is read from the command line: a command that `kubectl exec` runs has the environment of the server beside it.
+    It is read from the command line, because a command started by `kubectl exec` has the environment of the server.
     """
     program = Path(sys.argv[0])
     if "celery" in (program.name, program.parent.name):

@@ -9,14 +9,14 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 HEADER = "X-Request-ID"
-# The chart's nginx accepts the same ids. No character of it can end an SQL comment.
+# The chart's nginx accepts the same ids. It admits no character that can end an SQL comment.
 PATTERN = re.compile(r"[0-9A-Za-z_-]{8,64}")
 
 _current: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def current() -> str | None:
-    """The id of the request that is being answered, or that caused the task that is running."""
+    """Returns the id of the current request, or of the request that enqueued the current task."""
     return _current.get()
 
 
@@ -46,7 +46,7 @@ def add_to_event(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def comment_queries(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Has the connection end each statement with the current id: a receiver of `connection_created`."""
+    """Appends the current id to each statement of the connection: a receiver of `connection_created`."""
     if _add_comment not in connection.execute_wrappers:  # the signal is sent again at each reconnection
         connection.execute_wrappers.append(_add_comment)
 

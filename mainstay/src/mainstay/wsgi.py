@@ -1,4 +1,4 @@
-"""The WSGI application: Django's, behind the probes."""
+"""Django's WSGI application, wrapped so that the health probes are answered first."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,10 +14,11 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def get_wsgi_application() -> Application:
-    """Django's application with everything of this module, in place of `django.core.wsgi.get_wsgi_application`.
+    """Returns Django's application with the wrappers of this module.
 
-    The system checks run first, so that a wrong setting shows at the start and not at the first request. Outside of
-    Gunicorn, whose workers have hooks for it, the health listener starts as well.
+    Use it instead of `django.core.wsgi.get_wsgi_application`. The system checks run first, so that an invalid setting
+    fails at startup and not at the first request. It also starts the health listener, except in Gunicorn, whose hooks
+    start it in each worker.
     """
     slots.init()
     application = get_django_application()
@@ -46,7 +47,7 @@ def with_health(application: Application) -> Application:
 
 
 def with_requests_in_progress(application: Application) -> Application:
-    """Counts the requests that are being answered, which is the number of busy threads."""
+    """Counts the requests in progress, which is the number of busy threads."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         REQUESTS_IN_PROGRESS.inc()
@@ -59,10 +60,10 @@ def with_requests_in_progress(application: Application) -> Application:
 
 
 def with_whole_body(application: Application) -> Application:
-    """Refuses half a body.
+    """Rejects an incomplete body.
 
-    If the client disconnects, Gunicorn returns what has arrived, and Django would take half a form for a whole one.
-    nginx passes on whole bodies only.
+    If the client disconnects, Gunicorn returns the bytes received so far, and Django would accept an incomplete form.
+    nginx passes on complete bodies only.
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -85,7 +86,7 @@ class WholeBody:
         return self._whole(self.stream.readline(size), 1)
 
     def _whole(self, data: bytes, least: int) -> bytes:
-        """Django asks for no more than Content-Length."""
+        """Django reads at most Content-Length bytes, so a short read means that the client disconnected."""
         if len(data) < least:
             raise ConnectionResetError("The client disconnected before the end of the body.")
         return data

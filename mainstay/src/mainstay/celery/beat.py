@@ -16,7 +16,7 @@ logger = structlog.get_logger(__name__)
 
 
 class Scheduler(InMemoryScheduler):
-    """A schedule without a file, which a new pod would not have.
+    """Keeps the schedule in memory, because a new pod would not have a schedule file.
 
     At its start it sends every task once, to catch up on those that were due while there was no Beat. Each task is
     idempotent.
@@ -38,7 +38,7 @@ class Scheduler(InMemoryScheduler):
         return min(wait, heartbeat.SECONDS)
 
     def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:
-        """Sends the task. Celery would drop a task that is due while the broker is down."""
+        """Sends the task, and retries while the broker is down. Celery would drop it."""
         while True:
             try:
                 result = super().apply_async(entry, *args, **kwargs)

@@ -1,6 +1,7 @@
 """The heartbeat: a file that worker and Beat touch, and whose age a liveness probe reads.
 
-`celery inspect ping` takes 2.9 s of CPU a probe, and fails while the broker is down, which a restart does not cure.
+`celery inspect ping` takes 2.9 s of CPU time per probe, and fails while the broker is down, when a restart does not
+help.
 """
 
 import json
@@ -94,5 +95,5 @@ class Consumer(CeleryConsumer):
 
 @cache
 def _broker(url: str) -> Redis:
-    """A client that gives up soon: Celery's own would hold the heartbeat back until the broker is up again."""
+    """A client with short timeouts, because Celery's own would block the heartbeat while the broker is down."""
     return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))

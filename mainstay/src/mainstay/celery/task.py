@@ -32,7 +32,7 @@ class Task(celery.Task):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = time.time()
         if published := self.request.get("published_at"):
-            # The wait for an ETA, such as that of a retry, is no time in the queue.
+            # The time before an ETA, for example of a retry, does not count as queue time.
             eta = self.request.get("eta")
             due = max(published, datetime.fromisoformat(eta).timestamp() if eta else 0)
             TASK_QUEUE.labels(self.name).observe(max(0.0, started - due))

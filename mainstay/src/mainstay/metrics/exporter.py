@@ -1,6 +1,7 @@
 """Serves the metric files of PROMETHEUS_MULTIPROC_DIR at METRICS_PORT: `python -m mainstay.metrics.exporter`.
 
-A process of its own, so that a scrape takes no thread of the service; without Django, so that it is small.
+It is a separate process, so that a scrape takes no thread of the service, and does not load Django, so that it needs
+little memory.
 """
 
 import os
@@ -31,7 +32,7 @@ class Collector(MultiProcessCollector):
 
 
 def main() -> None:
-    """Runs until SIGTERM or SIGINT. SystemExit names the variable that is wrong."""
+    """Runs until SIGTERM or SIGINT. SystemExit names a malformed variable."""
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     port = os.environ.get("METRICS_PORT", DEFAULT_PORT)
     if not port.isdecimal():

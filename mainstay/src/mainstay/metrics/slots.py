@@ -42,7 +42,7 @@ def init() -> None:
     _role = role
     directory.mkdir(parents=True, exist_ok=True)
     with _guard(directory):
-        # The volume outlives its container: the first process of a start removes the files of the last one.
+        # The volume survives a restart of its container: the first process removes the files of the previous run.
         if not any(_is_held(file) for file in directory.glob(f"{role}-*.lock")):
             for file in directory.glob(f"*{role}-*"):
                 file.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def _directory() -> Path | None:
 
 
 def _leave() -> None:
-    """Leaves the slot to the parent, in a process that was forked."""
+    """Runs in the child after a fork: the slot remains the parent's."""
     global _slot, _slot_file, _claiming
     if _slot_file:
         _slot_file.close()
@@ -91,7 +91,7 @@ def _claim() -> str:
 
 @contextmanager
 def _guard(directory: Path) -> Iterator[None]:
-    """One process at a time looks at the slots."""
+    """Holds a file lock, so that one process at a time inspects or claims slots."""
     with (directory / "guard").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""`migrate`, one at a time, and without a queue behind a busy table."""
+"""`migrate`, one at a time, and without blocking other queries behind its lock requests."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ INTERVAL = 0.5  # seconds
 
 
 class Command(Migrate):
-    """Django's `migrate` behind an advisory lock of the session, with `lock_timeout` and retries.
+    """Django's `migrate` with a session-level advisory lock, `lock_timeout` and retries.
 
     A statement that waits for a lock on a table holds up every later query on that table. After 4 s it is cancelled,
     its migration is rolled back, and the migration is retried after a growing pause. CommandError after the last
