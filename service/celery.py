@@ -4,6 +4,7 @@ import os
 import warnings
 
 from celery.exceptions import SecurityWarning
+
 from mainstay.celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")

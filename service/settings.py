@@ -6,9 +6,9 @@ from typing import Any
 
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
-from mainstay.logging import configure_logging
 
 from mainstay import environment, settings
+from mainstay.logging import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

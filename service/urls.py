@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
+
 from mainstay.media import serve_media
 
 urlpatterns = [

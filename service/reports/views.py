@@ -10,8 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from mainstay.media import download
 
+from mainstay.media import download
 from service.accounts.models import User
 from service.reports import chart, daily
 from service.reports.models import DailyReport

@@ -15,10 +15,10 @@ import requests
 from django.conf import settings as django_settings
 from django.http import HttpResponse
 from django.test import RequestFactory
-from mainstay.media import serve_media
-from mainstay.middleware import observe
 from pytest_django import Settings
 
+from mainstay.media import serve_media
+from mainstay.middleware import observe
 from tests.support.nginx import Nginx, Upstream, check, needs_docker, running
 from tests.support.processes import wait_until
 from tests.support.serving import LOGGED_PATHS, REQUEST_IDS, STATIC_SECONDS, UPLOAD_HEADERS, UPLOADS, Upload

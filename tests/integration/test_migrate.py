@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from mainstay.management.commands.migrate import LOCK
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 # its class
 
 from devserver.process import Server
+from mainstay.management.commands.migrate import LOCK
 from tests.support import commands, processes, servers
 
 BASE = servers.ENVIRONMENT["DATABASE_URL"].rpartition("/")[0]

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 import requests
-from mainstay.health import PROBES, Probe
 from pytest_django import Settings
 
 from devserver.process import Child, Server, spawn
+from mainstay.health import PROBES, Probe
 from tests.integration.test_metrics import value
 from tests.support import plain_project, processes, servers
 from tests.support.documents import blocks

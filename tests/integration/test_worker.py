@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from mainstay.celery.heartbeat import measure_queue
 from prometheus_client import REGISTRY
 
 from devserver.process import Child, Server, spawn
 from mainstay import request_id
+from mainstay.celery.heartbeat import measure_queue
 from service.accounts.models import Mail, Profile, User
 from service.accounts.tasks import STALE_AFTER, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from mainstay.asgi import Receive, Scope, Send, with_health, with_requests_in_progress
 from prometheus_client import REGISTRY
+
+from mainstay.asgi import Receive, Scope, Send, with_health, with_requests_in_progress
 
 
 def sent(application: Any, scope: Scope) -> list[dict[str, Any]]:

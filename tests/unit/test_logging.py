@@ -5,8 +5,8 @@ import logging
 import logging.config
 
 import pytest
-from mainstay.logging import configure_logging, redact
 
+from mainstay.logging import configure_logging, redact
 from tests.support.serving import LOGGED_PATHS, TOKEN
 
 

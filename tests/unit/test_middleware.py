@@ -5,8 +5,9 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
-from mainstay.middleware import content_security_policy
 from pytest_django import Settings
+
+from mainstay.middleware import content_security_policy
 
 POLICY = {"default-src": ["'none'"], "img-src": ["'self'", "https://pictures.example"]}
 

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from mainstay.storage import StaticFilesStorage
 from pytest_django import Settings
+
+from mainstay.storage import StaticFilesStorage
 
 
 @pytest.fixture

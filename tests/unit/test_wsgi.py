@@ -3,6 +3,7 @@
 import io
 
 import pytest
+
 from mainstay.wsgi import WholeBody
 
 
