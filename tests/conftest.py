@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from devserver.process import Server
 from tests.support import servers
@@ -47,3 +48,16 @@ def valkey_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres_server: Server, valkey_server: Server) -> None:
     """Start the servers before pytest-django creates the test database."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Ends the sessions of processes that have just exited, since pytest-django drops the test database next."""
+    yield
+    from django.db import connection
+
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
