@@ -20,8 +20,8 @@ COMMENT = re.compile(r"^ *# (?:(--|@schema) )?(.*)$")
 INTRODUCTION = """\
 # The chart
 
-Runs a Django service: web pods with Gunicorn behind nginx, Celery workers and Beat, PostgreSQL and Valkey. A Job applies
-the migrations, and the pods of the application wait until they are applied. The defaults in
+Runs a Django service: web pods with Gunicorn behind nginx, Celery workers and Beat, PostgreSQL and Valkey. A Job
+applies the migrations, and the pods of the application wait until they are applied. The defaults in
 [`values.yaml`](values.yaml) suit a small production deployment; set the host name and the image:
 
     helm install shop charts/django --set host=shop.example.org --set image.repository=$REGISTRY/service

@@ -23,8 +23,10 @@ from django.urls import include, path, reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from prometheus_client import REGISTRY
+from psycopg2.sql import SQL, Literal
 from pytest_django import Settings
 
+from mainstay import database, request_id
 from service.accounts.models import Profile, User
 from tests.support.gunicorn import Gunicorn, gunicorn
 from tests.support.processes import wait_until
@@ -225,6 +227,43 @@ def test_sql_statement_contains_the_request_id(client: Client) -> None:
     assert response.content.decode() == (
         "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() /* request_id=seen-by-postgres */"
     )
+
+
+def test_composed_statement_is_executed_with_a_request_id() -> None:
+    with request_id.bound("composed-statement"), connection.cursor() as cursor:
+        cursor.execute(SQL("SELECT {}").format(Literal(7)))
+
+        assert cursor.fetchone() == (7,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_wrapper_of_a_block_ends_with_it_if_the_block_opens_the_connection() -> None:
+    seen: list[str] = []
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, params, many, context)
+
+    other = connection.copy()
+    with closing(other):
+        with other.execute_wrapper(wrapper), other.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        with request_id.bound("after-the-block"), other.cursor() as cursor:
+            cursor.execute("SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+
+            assert cursor.fetchone()[0].endswith("/* request_id=after-the-block */")
+    assert seen == ["SELECT 1"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_query_of_a_probe_survives_the_end_of_its_kept_connection() -> None:
+    ((kept,),) = database.query("SELECT pg_backend_pid()")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [kept])
+
+    ((other,),) = database.query("SELECT pg_backend_pid()")
+
+    assert other != kept
 
 
 def queue_time() -> tuple[float, float]:

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.beat import SchedulingError
 from django.utils import timezone
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from devserver.process import Child, Server, spawn
 from mainstay import request_id
-from mainstay.celery.heartbeat import measure_queue
+from mainstay.celery.beat import Scheduler
+from mainstay.celery.heartbeat import beat_and_measure, measure_queue
 from service.accounts.models import Mail, Profile, User
 from service.accounts.tasks import STALE_AFTER, send_password_reset_email, send_pending_mail, send_welcome_email
 from service.celery import app
@@ -244,3 +247,31 @@ def test_heartbeat_continues_while_the_broker_is_down(tmp_path: Path, command: s
         processes.wait_until(lambda: heartbeat.stat().st_mtime > before)
 
     assert "secret" not in log.read_text()
+
+
+@pytest.mark.parametrize("message", ["no JSON", "{}", '{"headers": {"published_at": "yesterday"}}'])
+def test_message_of_another_producer_ends_neither_worker_nor_beat(queue: Queue, message: str) -> None:
+    queue.client.lpush("celery", message)
+
+    with capture_logs() as logged:
+        beat_and_measure(app)
+
+    assert [event["event"] for event in logged] == ["queue_not_measured"]
+    queue.client.delete("celery")
+
+
+def test_beat_skips_a_task_that_cannot_be_sent() -> None:
+    scheduler = Scheduler(app=app, lazy=True)
+    entry = scheduler.Entry(name="bad", task="bad", kwargs={"number": object()}, app=app)
+
+    with pytest.raises(SchedulingError):
+        scheduler.apply_async(entry, advance=False)
+
+
+def test_task_called_directly_has_the_id_of_its_caller() -> None:
+    @app.task
+    def current_id() -> str | None:
+        return request_id.current()
+
+    with request_id.bound("id-of-the-caller"):
+        assert current_id() == "id-of-the-caller"

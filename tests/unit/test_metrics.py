@@ -8,11 +8,14 @@ from asgiref.sync import async_to_sync
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import include, path
 from prometheus_client import REGISTRY
 from pytest_django import Settings
+
+from mainstay.metrics.middleware import ViewMetricsMiddleware
 
 pytestmark = pytest.mark.urls(__name__)
 
@@ -136,3 +139,16 @@ def test_a_response_before_the_view_is_counted_as_django_prometheus_counts_it(se
     ours = answer([OURS[0], common, OURS[1]], settings, request())
 
     assert ours == theirs
+
+
+def test_template_object_is_counted_under_a_bounded_name() -> None:
+    middleware = ViewMetricsMiddleware(lambda _: HttpResponse())
+    request = RequestFactory().get("/")
+
+    with counted() as difference:
+        for _ in range(3):
+            template = engines["django"].from_string("page")
+            middleware.process_template_response(request, TemplateResponse(request, template))
+
+    name = "django_http_responses_total_by_templatename_total"
+    assert difference == {(name, frozenset({("templatename", "<unnamed template>")})): 3}

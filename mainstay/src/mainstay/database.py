@@ -36,19 +36,28 @@ def query(sql: str) -> Sequence[Any]:
     global _connection
     deadline = time.monotonic() + TIMEOUT
     with _connection_lock:
-        try:
-            if _connection is None:
-                _connection = psycopg2.connect(**_parameters(), async_=True)
-                _wait(_connection, deadline)
-            with _connection.cursor() as cursor:
-                cursor.execute(sql)
-                _wait(_connection, deadline)
-                return cursor.fetchall()
-        except (psycopg2.Error, TimeoutError) as error:
-            if _connection is not None:
-                _connection.close()
-            _connection = None
-            raise DatabaseUnavailable(_reason(error)) from error
+        while True:
+            is_kept = _connection is not None
+            try:
+                return _ask(sql, deadline)
+            except (psycopg2.Error, TimeoutError) as error:
+                if _connection is not None:
+                    _connection.close()
+                _connection = None
+                # The server may have closed a kept connection, for example when it restarted.
+                if not (is_kept and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))):
+                    raise DatabaseUnavailable(_reason(error)) from error
+
+
+def _ask(sql: str, deadline: float) -> Sequence[Any]:
+    global _connection
+    if _connection is None:
+        _connection = psycopg2.connect(**_parameters(), async_=True)
+        _wait(_connection, deadline)
+    with _connection.cursor() as cursor:
+        cursor.execute(sql)
+        _wait(_connection, deadline)
+        return cursor.fetchall()
 
 
 def unapplied_migrations() -> list[Key]:

@@ -6,16 +6,21 @@ database is slow (mozmeao/infra#660). All workers of a pod share the port.
 
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler
 
+import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from mainstay import environment
 from mainstay.health import HEADERS, PROBES
 from mainstay.process import role
 
+logger = structlog.get_logger(__name__)
+
 THREADS = 4  # enough, because concurrent probes share one check
 BACKLOG = 64
+RETRY_SECONDS = 0.1
 
 hooked = False  # set by mainstay.gunicorn, whose hooks start the listener in each worker
 
@@ -31,7 +36,7 @@ def listen() -> socket.socket | None:
     host, _, port = bind.rpartition(":")
     everywhere = not host and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server(
+        listener = socket.create_server(
             (host.strip("[]"), int(port)),
             family=socket.AF_INET6 if everywhere or ":" in host else socket.AF_INET,
             dualstack_ipv6=everywhere,
@@ -40,6 +45,8 @@ def listen() -> socket.socket | None:
         )
     except (OSError, ValueError, OverflowError) as error:
         raise ImproperlyConfigured(f"HEALTH_BIND must be a free host:port or :port ({error}).") from error
+    listener.settimeout(None)  # whatever the default of the process is
+    return listener
 
 
 def serve(listener: socket.socket) -> None:
@@ -56,12 +63,14 @@ def start_unless_hooked() -> None:
 
 def _accept(listener: socket.socket) -> None:
     while True:
-        connection, address = listener.accept()
-        with connection:
-            try:
+        try:
+            connection, address = listener.accept()
+            with connection:
                 _Handler(connection, address, None)  # type: ignore[arg-type] # the handler does not use its server
-            except OSError:
-                continue  # the client has gone
+        except OSError:  # the client has disconnected, or the process has no free file descriptor
+            time.sleep(RETRY_SECONDS)
+        except Exception:
+            logger.exception("probe_failed")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,5 +1,6 @@
 """The middleware of every request, for WSGI and ASGI."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -20,6 +21,7 @@ from mainstay.metrics.instruments import REQUEST_QUEUE
 logger = structlog.get_logger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for it
 MAX_QUEUE_SECONDS = 600  # a longer time means that the clocks differ
 
 
@@ -49,7 +51,7 @@ def observe(get_response: Callable[..., Any]) -> Callable[..., Any]:
             view=match.view_name if match else None,
             status=response.status_code,
             duration_ms=round(seconds * 1000, 1),
-            user_id=_user_id(request),
+            user_id=_user_id(request) if response.status_code < 500 else None,
         )
         response.headers[request_id.HEADER] = current
 
@@ -61,7 +63,11 @@ def observe(get_response: Callable[..., Any]) -> Callable[..., Any]:
             started = time.perf_counter()
             current = begin(request)
             with request_id.bound(current):
-                response: HttpResponse = await get_response(request)
+                try:
+                    response: HttpResponse = await get_response(request)
+                except asyncio.CancelledError:  # the client has disconnected
+                    end(request, HttpResponse(status=CLIENT_CLOSED_REQUEST), started, current)
+                    raise
                 end(request, response, started, current)
             return response
 
@@ -163,4 +169,10 @@ def _observe_queue(request: HttpRequest) -> None:
 def _user_id(request: HttpRequest) -> str | None:
     """The id of the session's user, if the view has read the session: to read it here would cost a query."""
     session = getattr(request, "session", None)
-    return session.get(SESSION_KEY) if session is not None and session.accessed else None
+    if session is None or not session.accessed:
+        return None
+    try:
+        user_id: str | None = session.get(SESSION_KEY)
+    except Exception:  # noqa: BLE001 # the view could not load it either, and the request is logged all the same
+        return None
+    return user_id

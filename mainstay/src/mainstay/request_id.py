@@ -48,10 +48,10 @@ def add_to_event(_logger: Any, _method: str, event: Any) -> Any:
 def comment_queries(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Appends the current id to each statement of the connection: a receiver of `connection_created`."""
     if _add_comment not in connection.execute_wrappers:  # the signal is sent again at each reconnection
-        connection.execute_wrappers.append(_add_comment)
+        connection.execute_wrappers.insert(0, _add_comment)  # `execute_wrapper()` removes the last one
 
 
 def _add_comment(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    if request_id := _current.get():
+    if (request_id := _current.get()) and isinstance(sql, str):  # it may be a `Composed` of the driver
         sql = f"{sql} /* request_id={request_id} */"
     return execute(sql, params, many, context)

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from celery.beat import ScheduleEntry, SchedulingError
 from celery.beat import Scheduler as InMemoryScheduler
+from kombu.exceptions import OperationalError
 
 from mainstay.celery import heartbeat
 from mainstay.metrics.instruments import BEAT_SENT
@@ -43,7 +44,10 @@ class Scheduler(InMemoryScheduler):
             try:
                 result = super().apply_async(entry, *args, **kwargs)
             except SchedulingError as error:
-                logger.error("task_not_sent", task=entry.task, error=type(error.__cause__).__name__)  # noqa: TRY400 # it is sent again
+                cause = error.__context__
+                if not isinstance(cause, (OperationalError, *self.connection.recoverable_connection_errors)):
+                    raise  # Celery logs it and continues with the next entry
+                logger.error("task_not_sent", task=entry.task, error=type(cause).__name__)  # noqa: TRY400 # it is sent again
                 heartbeat.beat()
                 time.sleep(heartbeat.SECONDS)
             else:

@@ -20,7 +20,6 @@ from celery.worker.state import maybe_shutdown
 from kombu import Connection
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from mainstay.metrics.instruments import TASK_OLDEST_AGE, TASKS_WAITING
@@ -42,11 +41,11 @@ def beat_and_measure(app: Any) -> None:
     Only a queue in Redis or Valkey is measured.
     """
     beat()
-    if not app.conf.broker_url.startswith("redis"):
+    if not str(app.conf.broker_url).startswith("redis"):
         return
     try:
         measure_queue(app)
-    except RedisError as error:
+    except Exception as error:  # noqa: BLE001 # no message of another producer may end the worker or Beat
         logger.warning("queue_not_measured", error=type(error).__name__)
 
 

@@ -39,7 +39,7 @@ class Task(celery.Task):
         outcome = "failed"
         with (
             structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id),
-            request_id.bound(self.request.get("request_id")),
+            request_id.bound(self.request.get("request_id") or request_id.current()),  # a direct call has the caller's
         ):
             try:
                 result = super().__call__(*args, **kwargs)

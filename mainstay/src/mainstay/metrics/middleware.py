@@ -46,7 +46,7 @@ class ViewMetricsMiddleware(MiddlewareMixin):
 
     def process_template_response(self, request: HttpRequest, response: Any) -> Any:
         if hasattr(response, "template_name"):
-            labelled(self.metrics.responses_by_templatename, str(response.template_name)).inc()
+            labelled(self.metrics.responses_by_templatename, _template_name(response.template_name)).inc()
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
@@ -69,6 +69,15 @@ class ViewMetricsMiddleware(MiddlewareMixin):
     def _observe_latency(self, request: Any) -> None:
         latency = labelled(self.metrics.requests_latency_by_view_method, _view(request), request.method)
         latency.observe(default_timer() - request.view_started)
+
+
+def _template_name(template: Any) -> str:
+    """A bounded value: the representation of a template object has its address."""
+    if isinstance(template, (list, tuple)):
+        return str([_template_name(each) for each in template])
+    if isinstance(template, str):
+        return template
+    return str(getattr(getattr(template, "template", None), "name", None) or "<unnamed template>")
 
 
 def _view(request: HttpRequest) -> str:

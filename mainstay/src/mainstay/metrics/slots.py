@@ -46,7 +46,7 @@ def init() -> None:
         if not any(_is_held(file) for file in directory.glob(f"{role}-*.lock")):
             for file in directory.glob(f"*{role}-*"):
                 file.unlink(missing_ok=True)
-    os.register_at_fork(after_in_child=_leave)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_leave)
     values.ValueClass = values.MultiProcessValue(lambda: _slot or _claim())
 
 
@@ -61,6 +61,15 @@ def release_dead(directory: Path) -> None:
 def _directory() -> Path | None:
     name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return Path(name) if name else None
+
+
+def _hold() -> None:
+    """Lets no thread claim a slot during a fork: the child would have a copy of its lock."""
+    _claiming.acquire()
+
+
+def _release() -> None:
+    _claiming.release()
 
 
 def _leave() -> None:
@@ -94,7 +103,10 @@ def _guard(directory: Path) -> Iterator[None]:
     """Holds a file lock, so that one process at a time inspects or claims slots."""
     with (directory / "guard").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(guard, fcntl.LOCK_UN)  # a process that was forked meanwhile has a copy of the file
 
 
 def _is_held(file: Path) -> bool:
