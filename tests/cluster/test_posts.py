@@ -7,12 +7,13 @@ import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import requests
 
 from tests.support import plain
-from tests.support.cluster import Release
+from tests.support.cluster import Release, wait_until
 
 POSTS = int(os.environ.get("POSTS", "3000"))
 ROLLOUTS = int(os.environ.get("ROLLOUTS", "1"))
@@ -22,6 +23,10 @@ select count(*), count(distinct text), count(distinct split_part(process, '/', 1
     count(distinct connection)
 from notes_note
 """
+
+
+def have_stored(release: Release, pods: int) -> bool:
+    return int(release.psql("select count(distinct split_part(process, '/', 1)) from notes_note")) == pods
 
 
 @pytest.mark.timeout(1800)
@@ -55,9 +60,11 @@ def test_no_post_is_lost_while_workers_recycle_and_pods_roll(empty: Release) -> 
     with ThreadPoolExecutor(CLIENTS) as executor:
         clients = [executor.submit(send) for _ in range(CLIENTS)]
         try:
-            for _ in range(ROLLOUTS):
-                empty.kubectl("rollout", "restart", f"deployment/{empty.name}-web")
-                empty.kubectl("rollout", "status", f"deployment/{empty.name}-web", "--timeout=300s")
+            for rollout in range(1 + ROLLOUTS):
+                if rollout:
+                    empty.kubectl("rollout", "restart", f"deployment/{empty.name}-web")
+                    empty.kubectl("rollout", "status", f"deployment/{empty.name}-web", "--timeout=300s")
+                wait_until(partial(have_stored, empty, PODS * (1 + rollout)), "each pod has stored a note")
         finally:
             rolled.set()
     outcomes = sum((client.result() for client in clients), Counter[str]())
