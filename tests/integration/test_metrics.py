@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -32,18 +32,19 @@ CLIENTS = 4
 
 
 @contextmanager
-def exporter(directory: Path) -> Iterator[str]:
+def exporter(
+    directory: Path, python: str | Path = sys.executable, cwd: Path = ROOT, env: Mapping[str, str] = os.environ
+) -> Iterator[str]:
     """Runs an exporter of the metric files in the directory; yields its URL."""
     port = free_port()
     environment = {
-        **os.environ,
+        **env,
         "PROMETHEUS_MULTIPROC_DIR": str(directory),
         "METRICS_PORT": str(port),
         "METRICS_HOST": "127.0.0.1",
     }
-    child = Child(
-        name="Exporter", process=spawn([sys.executable, "-m", "mainstay.metrics.exporter"], cwd=ROOT, env=environment)
-    )
+    process = spawn([python, "-m", "mainstay.metrics.exporter"], cwd=cwd, env=environment)
+    child = Child(name="Exporter", process=process)
     url = f"http://127.0.0.1:{port}/metrics"
     try:
         processes.wait_until(lambda: processes.answers(url))

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pytest_django import Settings
 
 from devserver.process import Child, Server, spawn
 from mainstay.health import PROBES, Probe
-from tests.integration.test_metrics import value
+from tests.integration.test_metrics import exporter, value
 from tests.support import plain_project, processes, servers
 from tests.support.documents import blocks
 from tests.support.plain_project import uv
@@ -71,20 +71,9 @@ class Site:
             [self.program(program), *arguments], cwd=self.directory, env=self.environment | environment, log=log
         )
 
-    @contextmanager
-    def exporter(self, metrics: Path) -> Iterator[str]:
+    def exporter(self, metrics: Path) -> AbstractContextManager[str]:
         """The URL of an exporter of the metrics."""
-        port = free_port()
-        environment = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "METRICS_PORT": str(port), "METRICS_HOST": "127.0.0.1"}
-        log = metrics.parent / "exporter.log"
-        process = self.spawn("python", "-m", "mainstay.metrics.exporter", log=log, **environment)
-        child = Child(name="Exporter", process=process, log=log)
-        url = f"http://127.0.0.1:{port}/metrics"
-        try:
-            processes.wait_until(lambda: processes.answers(url))
-            yield url
-        finally:
-            child.stop()
+        return exporter(metrics, self.program("python"), self.directory, self.environment)
 
 
 @dataclass(kw_only=True)

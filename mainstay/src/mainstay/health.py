@@ -13,12 +13,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -130,8 +129,7 @@ def _run(checks: list[HealthCheck]) -> list[HealthCheckResult]:
     async def gather() -> list[HealthCheckResult]:
         return await asyncio.gather(*(check.get_result(_executor(type(check))) for check in checks))
 
-    coroutine: Coroutine[Any, Any, list[HealthCheckResult]] = gather()
-    return asyncio.run(coroutine)
+    return asyncio.run(gather())
 
 
 @cache
