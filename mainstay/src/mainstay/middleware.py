@@ -86,38 +86,34 @@ def observe(get_response: Callable[..., Any]) -> Callable[..., Any]:
     return middleware
 
 
-def _before(handle: Callable[[HttpRequest], HttpResponse | None]) -> Callable[..., Any]:
-    """Returns a middleware that calls the view only if `handle` returns None."""
-
-    @sync_and_async_middleware
-    def factory(get_response: Callable[..., Any]) -> Callable[..., Any]:
-        if iscoroutinefunction(get_response):
-
-            async def async_middleware(request: HttpRequest) -> Any:
-                return handle(request) or await get_response(request)
-
-            return async_middleware
-
-        def middleware(request: HttpRequest) -> Any:
-            return handle(request) or get_response(request)
-
-        return middleware
-
-    factory.__doc__ = handle.__doc__
-    return factory
-
-
-@_before
-def refuse_nul(request: HttpRequest) -> HttpResponse | None:
+@sync_and_async_middleware
+def refuse_nul(get_response: Callable[..., Any]) -> Callable[..., Any]:
     """Answers 400 to a NUL in the query, which PostgreSQL would refuse with an error, and drops a cookie with one.
 
     A NUL in a form is an error of its field. A cookie is sent again with each request, so a 400 would not go away.
     """
-    if "%00" in request.META["QUERY_STRING"]:
-        raise BadRequest("The query contains a NUL.")
-    if "\0" in request.META.get("HTTP_COOKIE", "") or "\\000" in request.META.get("HTTP_COOKIE", ""):
-        request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
-    return None
+
+    def check(request: HttpRequest) -> None:
+        if "%00" in request.META["QUERY_STRING"]:
+            raise BadRequest("The query contains a NUL.")
+        if "\0" in request.META.get("HTTP_COOKIE", "") or "\\000" in request.META.get("HTTP_COOKIE", ""):
+            request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
+
+    if iscoroutinefunction(get_response):
+
+        async def async_middleware(request: HttpRequest) -> HttpResponse:
+            check(request)
+            response: HttpResponse = await get_response(request)
+            return response
+
+        return async_middleware
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        check(request)
+        response: HttpResponse = get_response(request)
+        return response
+
+    return middleware
 
 
 @sync_and_async_middleware
